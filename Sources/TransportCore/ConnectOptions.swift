@@ -1,0 +1,44 @@
+public import NIOCore
+
+/// How a connection is tried for.
+public struct ConnectOptions: Sendable {
+  public enum Mode: Sendable {
+    /// One try; its failure is the answer.
+    case failFast
+    /// Tries again while the failure means "not yet" (nothing there, refused, mute), with backoff.
+    case waitUntilReady(Backoff = Backoff())
+  }
+
+  /// Decorrelated jitter: each pause is random between `first` and three times the last one,
+  /// never above `most`.
+  public struct Backoff: Sendable {
+    public var first: Duration
+    public var most: Duration
+
+    public init(first: Duration = .milliseconds(10), most: Duration = .seconds(1)) {
+      self.first = first
+      self.most = most
+    }
+  }
+
+  /// How long all tries together may take.
+  public var timeout: Duration
+  /// How long one try may take.
+  public var tryLimit: Duration
+  public var mode: Mode
+  /// Who may be at the other end. `nil`: the transport's own default, which is closed.
+  public var policy: PeerPolicy?
+  /// Where the connection's event loop comes from. `nil`: the process's shared group.
+  public var group: (any EventLoopGroup)?
+
+  public init(
+    timeout: Duration = .seconds(10), tryLimit: Duration = .seconds(5), mode: Mode = .failFast,
+    policy: PeerPolicy? = nil, group: (any EventLoopGroup)? = nil
+  ) {
+    self.timeout = timeout
+    self.tryLimit = tryLimit
+    self.mode = mode
+    self.policy = policy
+    self.group = group
+  }
+}

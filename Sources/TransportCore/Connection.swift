@@ -1,0 +1,39 @@
+public import NIOCore
+
+/// An established connection: its channel, who is at the other end, and how long it took.
+///
+/// The channel has one owner: who connected. The handlers that `configure` added see every byte
+/// from the first.
+public struct Connection: Sendable {
+  public let channel: any Channel
+  /// The address that was connected to.
+  public let address: TransportAddress
+  public let peer: PeerIdentity
+  /// How long each phase took, in the order in which they happened.
+  public let timings: [PhaseTiming]
+
+  public init(
+    channel: any Channel, address: TransportAddress, peer: PeerIdentity, timings: [PhaseTiming]
+  ) {
+    self.channel = channel
+    self.address = address
+    self.peer = peer
+    self.timings = timings
+  }
+}
+
+/// A step on the way to a connection. The raw value is the word that messages use.
+public enum ConnectPhase: String, Sendable, Hashable, CaseIterable {
+  case resolve, connect, handshake, tls, identity
+}
+
+/// How long one phase took.
+public struct PhaseTiming: Sendable, Hashable {
+  public var phase: ConnectPhase
+  public var duration: Duration
+
+  public init(_ phase: ConnectPhase, _ duration: Duration) {
+    self.phase = phase
+    self.duration = duration
+  }
+}
