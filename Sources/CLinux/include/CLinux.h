@@ -1,5 +1,11 @@
+// What Swift cannot say to Linux. Public headers stay free of _GNU_SOURCE: it changes types that
+// Swift's Glibc module has already seen. Each header tells one story, with its .c file beside it.
 #ifndef CLINUX_H
 #define CLINUX_H
-#include <sys/types.h>
-int clinux_anchor(void);
+
+#include "clinux_files.h"
+#include "clinux_process.h"
+#include "clinux_sockets.h"
+#include "clinux_terminal.h"
+
 #endif

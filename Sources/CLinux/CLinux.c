@@ -1,1 +1,0 @@
-int clinux_anchor(void){return 0;}
