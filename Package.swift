@@ -58,7 +58,9 @@ let package = Package(
     library("UnixTransport", at: "Transports/Unix", ["TransportCore", "CLinux", nioCore, nioPosix]),
     library("RPCCore", [protobuf]),
     library("TTRPC", ["RPCCore", "TransportCore", nioCore, nioPosix, protobuf, logging]),
-    library("ContainerdAPI", [protobuf]),
+    .target(
+      name: "ContainerdAPI", dependencies: [protobuf], path: "Sources/ContainerdAPI",
+      exclude: ["Protos"], swiftSettings: strict),
     library(
       "ContainerdClient", ["ContainerdAPI", "RPCCore", "CLinux", nioCore, nioPosix, protobuf]),
     library("ShimProtocol", ["CLinux", "ContainerdAPI", "TransportCore", protobuf]),
