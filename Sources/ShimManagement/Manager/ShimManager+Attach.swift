@@ -98,7 +98,7 @@ extension ShimManager {
     configuration.onStep(.bootstrapRecorded)
     let lease = try await lease(address, for: "sandbox \(request.sandboxID)")
     configuration.onStep(.connected)
-    let task = ShimTask(
+    let task = try ShimTask(
       bundle: bundle, sandboxID: request.sandboxID, joined: .attached, params: params,
       address: address, joinDuration: clock.now - began, lease: lease, manager: configuration)
     try write(JoinRecord.file, of: bundle) { () throws(ShimProtocolError) in

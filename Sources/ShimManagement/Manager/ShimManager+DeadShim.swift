@@ -108,8 +108,8 @@ extension ShimManager {
     deleted.pid = end.pid
     deleted.exitStatus = end.exitStatus
     deleted.exitedAt = end.exitedAt
-    publish(exit, topic: "/tasks/exit", of: bundle)
-    publish(deleted, topic: "/tasks/delete", of: bundle)
+    publish(exit, topic: EventTopic.taskExit, of: bundle)
+    publish(deleted, topic: EventTopic.taskDelete, of: bundle)
   }
 
   private func publish(_ event: some Message, topic: String, of bundle: Bundle) {

@@ -50,7 +50,7 @@ extension ShimManager {
     let limit = configuration.limits.change
     let answer: Result<TaskExit, RPCError>
     do {
-      answer = .success(try await task.client.delete(id: task.id, timeout: limit))
+      answer = .success(try await task.client.delete(task.id, timeout: limit))
     } catch {
       answer = .failure(error)
     }
@@ -64,13 +64,47 @@ extension ShimManager {
 
   private func shutDown(_ task: ShimTask) async {
     do {
-      try await task.client.shutdown(id: task.id, timeout: configuration.limits.shutdown)
+      try await task.client.shutdown(task.id, timeout: configuration.limits.shutdown)
     } catch {
       // A shim that ends as it is told may close the connection before its answer is out.
       guard error.reason != .connectionClosed else { return }
       configuration.logger.warning(
         "shim did not take Shutdown; it may be left behind",
         metadata: ["id": "\(task.id)", "error": "\(error)"])
+    }
+  }
+}
+
+extension ShimManager {
+  /// Gives up a task whose creation failed: deletes what the shim may have of it, shuts a shim down
+  /// that was started for it alone, and removes the bundle.
+  ///
+  /// It runs to its end, bounded, though the caller be cancelled, and reports nothing to it: what
+  /// failed first is what the caller must hear of.
+  public func abandon(_ task: ShimTask) async {
+    await inBackground { [self] in
+      guard forget(task) else { return }
+      do {
+        _ = try await task.client.delete(task.id, timeout: configuration.limits.cleanup)
+      } catch {
+        // That the shim does not know the task is what is expected.
+        configuration.logger.debug(
+          "shim's Delete of a task that was not created",
+          metadata: ["id": "\(task.id)", "error": "\(error)"])
+      }
+      if task.sandboxID == nil { await shutDown(task) }
+      await letGo(of: task)
+      await removeBundle(task.bundle, after: "a failed create")
+    }.value
+  }
+
+  func removeBundle(_ bundle: Bundle, after what: String) async {
+    do {
+      try await bundle.delete()
+    } catch {
+      configuration.logger.warning(
+        "cannot remove the bundle after \(what)",
+        metadata: ["id": "\(bundle.id)", "error": "\(error)"])
     }
   }
 }

@@ -74,7 +74,7 @@ extension ShimManager {
     let began = clock.now
     let address = try endpoint(of: params, for: id)
     let lease = try await lease(address, for: id)
-    let task = ShimTask(
+    let task = try ShimTask(
       bundle: bundle, sandboxID: sandboxID(of: bundle), joined: .loaded, params: params,
       address: address, joinDuration: clock.now - began, lease: lease, manager: configuration)
     adopt(task)
@@ -135,7 +135,7 @@ extension ShimManager {
     }
     do {
       report.state = try await task.client.state(
-        id: bundle.id, timeout: configuration.limits.query)
+        bundle.id, timeout: configuration.limits.query)
     } catch {
       switch error.reason {
       case .status: break

@@ -86,7 +86,7 @@ extension ShimManager {
     let lease = try await lease(address, for: bundle.id)
     configuration.onStep(.connected)
     let reused = expected.map { $0.address == params.address } ?? false
-    let task = ShimTask(
+    let task = try ShimTask(
       bundle: bundle, sandboxID: reused ? sandboxID : nil, joined: reused ? .reused : .started,
       params: params, address: address, joinDuration: clock.now - began, lease: lease, log: log,
       manager: configuration)
@@ -131,13 +131,7 @@ extension ShimManager {
             metadata: ["id": "\(bundle.id)", "error": "\(error)"])
         }
       }
-      do {
-        try await bundle.delete()
-      } catch {
-        configuration.logger.warning(
-          "cannot remove what a failed start made",
-          metadata: ["id": "\(bundle.id)", "error": "\(error)"])
-      }
+      await removeBundle(bundle, after: "a failed start")
     }.value
   }
 }

@@ -38,13 +38,15 @@ public final class ShimTask: Sendable {
   /// The log of the shim that was started for this task, read for as long as this is held.
   let log: ShimLog?
   private let manager: ShimManager.Configuration
-  private let agreedVersion: Mutex<Int>
+  private let agreed: Mutex<TaskClient<TTRPCClient>>
 
   public var id: String { bundle.id }
   public var namespace: String { bundle.namespace }
   /// The version of the task API that is spoken. It falls from 3 to 2 when the shim turns out not to
   /// know 3.
-  public var version: Int { agreedVersion.withLock { $0 } }
+  public var version: Int { client.version }
+  /// The task service, in the version that is spoken.
+  public var client: TaskClient<TTRPCClient> { agreed.withLock { $0 } }
   public var connection: TTRPCClient { lease.client }
 
   init(
@@ -60,12 +62,7 @@ public final class ShimTask: Sendable {
     self.lease = lease
     self.log = log
     self.manager = manager
-    self.agreedVersion = Mutex(params.version)
-  }
-
-  /// The task service, in the version that is spoken.
-  public var client: TaskClient<TTRPCClient> {
-    TaskClient(caller: lease.client, version: version, namespace: namespace)
+    self.agreed = Mutex(client)
   }
 
   /// Makes a call and says, when it fails, what failed on what.
@@ -87,29 +84,32 @@ public final class ShimTask: Sendable {
   /// Creates the task: the first call on a new line, which shows whether the shim speaks the version
   /// that its bootstrap parameters say. If not, version 2 is tried, and kept in the bundle.
   ///
-  /// - Returns: the pid of the task's init, which is held until ``ShimTask/call(_:_:)`` starts it.
-  public func create(_ request: CreateRequest) async throws(ShimManagementError) -> UInt32 {
+  /// - Returns: the pid of the task's init, which waits until ``start()``.
+  public func create(_ creation: TaskCreation) async throws(ShimManagementError) -> UInt32 {
     let limit = manager.limits.change
     let pid = try await negotiating("create") { client throws(RPCError) in
-      try await client.create(request, timeout: limit)
+      try await client.create(creation, timeout: limit)
     }
     manager.onStep(.taskCreated)
     return pid
   }
 
-  /// Asks who serves the task. It works for a task that is not created yet, too.
-  public func connect() async throws(ShimManagementError) -> TaskConnection {
+  /// Asks who serves the task. It is answered before the task is created, too.
+  public func connect() async throws(ShimManagementError) -> ShimConnection {
     let limit = manager.limits.query
     return try await negotiating("reach") { client throws(RPCError) in
-      try await client.connect(id: self.id, timeout: limit)
+      try await client.connect(self.id, timeout: limit)
     }
   }
 
   /// Starts the created task.
+  ///
+  /// - Returns: the pid of its init.
+  @discardableResult
   public func start() async throws(ShimManagementError) -> UInt32 {
     let limit = manager.limits.change
     let pid = try await call("start") { client throws(RPCError) in
-      try await client.start(id: self.id, timeout: limit)
+      try await client.start(self.id, timeout: limit)
     }
     manager.onStep(.taskStarted)
     return pid
@@ -117,36 +117,27 @@ public final class ShimTask: Sendable {
 
   /// Waits until the task, or one of its execs, has ended. There is no limit but the connection's
   /// life.
-  public func wait(execID: String = "") async throws(ShimManagementError) -> TaskExit {
+  public func wait(execID: String? = nil) async throws(ShimManagementError) -> TaskExit {
     try await call("wait for") { client throws(RPCError) in
-      try await client.wait(id: self.id, execID: execID)
+      try await client.wait(self.id, execID: execID)
     }
   }
 
-  private func negotiating<Result: Sendable>(
+  private func negotiating<Value: Sendable>(
     _ action: String,
-    _ body: @Sendable (TaskClient<TTRPCClient>) async throws(RPCError) -> Result
-  ) async throws(ShimManagementError) -> Result {
-    let refusal: RPCError
+    _ body: @Sendable (TaskClient<TTRPCClient>) async throws(RPCError) -> Value
+  ) async throws(ShimManagementError) -> Value {
+    let client = client
     do {
-      return try await body(client)
+      let (agreed, value) = try await client.negotiating(body)
+      if agreed.version != client.version {
+        self.agreed.withLock { $0 = agreed }
+        rememberVersion()
+      }
+      return value
     } catch {
-      refusal = error
+      throw failure(of: action, error)
     }
-    guard refusal.code == .unimplemented, refusal.reason == .status,
-      let older = client.downgraded()
-    else { throw failure(of: action, refusal) }
-
-    let result: Result
-    do {
-      result = try await body(older)
-    } catch {
-      // When version 2 is unknown too, the first answer is the one that helps.
-      throw failure(of: action, error.code == .unimplemented ? refusal : error)
-    }
-    agreedVersion.withLock { $0 = 2 }
-    rememberVersion()
-    return result
   }
 
   private func rememberVersion() {
