@@ -32,7 +32,7 @@ public struct EventsReceiver: Sendable {
       guard status.st_mode & S_IFMT == S_IFSOCK else {
         throw ShimManagementError(
           code: .stateDirectory, message: "\(path) is not a socket",
-          hint: "it is where shims send their events; move it away")
+          hint: "It is where shims send their events; move it away.")
       }
       return
     }

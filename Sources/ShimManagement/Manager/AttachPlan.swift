@@ -53,7 +53,7 @@ struct AttachPlan: Equatable {
       throw ShimManagementError(
         code: .sandboxNotFound,
         message: "cannot attach to sandbox \(sandbox): it has no bundle here and no address was given",
-        hint: "start it (hawse sandbox run), or name its address and version")
+        hint: "Start it (hawse sandbox run), or name its address and version.")
     }
     self.params = params
 
@@ -67,14 +67,14 @@ struct AttachPlan: Equatable {
         code: .attachFailed,
         message: "cannot attach to sandbox \(sandbox) at \(params.address): it speaks version "
           + "\(version) of the task API, which does not promise to take a second task",
-        hint: "attach as v2 if its shim groups tasks (containerd's runc shim does), or go through "
-          + "the shim binary")
+        hint: "Attach as v2 if its shim groups tasks (containerd's runc shim does), or go through "
+          + "the shim binary.")
     case (.version2, let version):
       throw ShimManagementError(
         code: .attachFailed,
         message: "cannot attach to sandbox \(sandbox) as version 2: its bootstrap parameters say "
           + "version \(version)",
-        hint: "attach as v3: an endpoint that turns out to speak only version 2 is noticed then")
+        hint: "Attach as v3: an endpoint that turns out to speak only version 2 is noticed then.")
     }
   }
 
@@ -86,21 +86,21 @@ struct AttachPlan: Equatable {
         code: .attachFailed,
         message: "cannot attach to sandbox \(sandbox) at \(endpoint.address): the address does not "
           + "say which protocol is spoken there",
-        hint: "write ttrpc+\(endpoint.address) or grpc+\(endpoint.address)")
+        hint: "Write ttrpc+\(endpoint.address) or grpc+\(endpoint.address).")
     }
     guard (2...3).contains(endpoint.version) else {
       throw ShimManagementError(
         code: .attachFailed,
         message: "cannot attach to sandbox \(sandbox) at \(endpoint.address): there is no version "
           + "\(endpoint.version) of the task API",
-        hint: "name version 3, or 2 for a shim of containerd 1.x")
+        hint: "Name version 3, or 2 for a shim of containerd 1.x.")
     }
     guard rpc == .ttrpc || endpoint.version == 3 else {
       throw ShimManagementError(
         code: .attachFailed,
         message: "cannot attach to sandbox \(sandbox) at \(endpoint.address): version 2 of the "
           + "task API is spoken over ttrpc only",
-        hint: "name version 3, or a ttrpc address")
+        hint: "Name version 3, or a ttrpc address.")
     }
     return BootstrapParams(
       version: endpoint.version, address: endpoint.address.shimAddress, protocolName: rpc.rawValue)

@@ -93,7 +93,7 @@ extension ShimManager {
     }
     configuration.onStep(.sandboxRecorded)
     try write("bootstrap.json", of: bundle) { () throws(ShimProtocolError) in
-      try files.writeBootstrapParams(params)
+      try files.write(params)
     }
     configuration.onStep(.bootstrapRecorded)
     let lease = try await lease(address, for: "sandbox \(request.sandboxID)")
@@ -111,20 +111,19 @@ extension ShimManager {
   private func recordedParams(
     of request: AttachRequest
   ) throws(ShimManagementError) -> BootstrapParams? {
-    guard
-      let sandbox = try Bundle.find(
-        id: request.sandboxID, namespace: request.namespace, in: configuration.directory)
-    else { return nil }
+    guard let sandbox = try find(namespace: request.namespace, id: request.sandboxID) else {
+      return nil
+    }
     // An address that the caller names needs none of the sandbox's own.
     if request.endpoint != nil { return nil }
     do {
-      return try BundleFiles(path: sandbox.path).readOrMigrateBootstrapParams()
+      return try BundleFiles(path: sandbox.path).restoreBootstrapParams()
     } catch {
       throw ShimManagementError(
         code: .damagedState,
         message: "cannot attach to sandbox \(request.sandboxID): its bootstrap parameters "
           + "cannot be read",
-        hint: "name the address and version of its shim, or remove the sandbox", cause: error)
+        hint: "Name the address and version of its shim, or remove the sandbox.", cause: error)
     }
   }
 
@@ -138,14 +137,11 @@ extension ShimManager {
   private func shimBinary(
     ofSandbox request: AttachRequest
   ) throws(ShimManagementError) -> String {
-    guard
-      let sandbox = try Bundle.find(
-        id: request.sandboxID, namespace: request.namespace, in: configuration.directory)
-    else {
+    guard let sandbox = try find(namespace: request.namespace, id: request.sandboxID) else {
       throw ShimManagementError(
         code: .sandboxNotFound,
         message: "cannot run the shim binary of sandbox \(request.sandboxID): it has no bundle here",
-        hint: "attach to its address instead")
+        hint: "Attach to its address instead.")
     }
     do {
       return try BundleFiles(path: sandbox.path).readShimBinaryPath()

@@ -35,7 +35,7 @@ extension ShimManager {
       let files = BundleFiles(path: bundle.path)
       // A bundle whose parameters cannot be read cannot be known to be of this shim: it stays, and
       // is listed as damaged.
-      guard let params = try? files.readOrMigrateBootstrapParams(),
+      guard let params = try? files.restoreBootstrapParams(),
         let endpoint = try? params.endpoint(origin: .received), endpoint == address
       else { continue }
       if sandboxID(of: bundle) == nil { sandboxes.append(bundle) } else { tasks.append(bundle) }
@@ -67,10 +67,7 @@ extension ShimManager {
   func cleanUpDead(_ bundle: Bundle, fallback: String?) async throws(ShimManagementError) -> TaskExit?
   {
     try await locked(bundle.namespace, bundle.id) { () throws(ShimManagementError) in
-      guard
-        try Bundle.find(
-          id: bundle.id, namespace: bundle.namespace, in: self.configuration.directory) != nil
-      else { return nil }
+      guard try self.find(namespace: bundle.namespace, id: bundle.id) != nil else { return nil }
       let end = await self.deleteByBinary(bundle, fallback: fallback)
       try await bundle.delete()
       self.publish(end, of: bundle)

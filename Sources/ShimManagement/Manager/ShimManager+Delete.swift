@@ -42,7 +42,7 @@ extension ShimManager {
         code: .busy,
         message: "cannot remove sandbox \(id): \(members.sorted().joined(separator: ", ")) "
           + "\(members.count == 1 ? "is" : "are") attached to it",
-        hint: "remove the tasks first, or use hawse sandbox rm --force")
+        hint: "Remove the tasks first, or use hawse sandbox rm --force.")
     }
   }
 

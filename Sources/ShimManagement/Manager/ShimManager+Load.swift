@@ -63,12 +63,12 @@ extension ShimManager {
     let bundle = try bundle(namespace: namespace, id: id)
     let params: BootstrapParams
     do {
-      params = try BundleFiles(path: bundle.path).readOrMigrateBootstrapParams()
+      params = try BundleFiles(path: bundle.path).restoreBootstrapParams()
     } catch {
       throw ShimManagementError(
         code: .damagedState,
         message: "cannot reach the shim of \(id): its bundle does not say where it listens",
-        hint: "hawse task rm --force (or sandbox rm --force) removes what is there", cause: error)
+        hint: "Run hawse task rm --force (or sandbox rm --force) to remove what is there.", cause: error)
     }
     let clock = ContinuousClock()
     let began = clock.now
@@ -90,8 +90,7 @@ extension ShimManager {
     let bundle = try bundle(namespace: namespace, id: id)
     var fallback: String?
     if let sandbox = sandboxID(of: bundle),
-      let sandboxBundle = try Bundle.find(
-        id: sandbox, namespace: namespace, in: configuration.directory)
+      let sandboxBundle = try find(namespace: namespace, id: sandbox)
     {
       fallback = shimBinary(of: sandboxBundle)
     }
@@ -99,15 +98,21 @@ extension ShimManager {
   }
 
   func bundle(namespace: String, id: String) throws(ShimManagementError) -> Bundle {
-    try validate(namespace, as: .namespace)
-    try validate(id, as: .id)
-    guard let bundle = try Bundle.find(id: id, namespace: namespace, in: configuration.directory)
-    else {
+    guard let bundle = try find(namespace: namespace, id: id) else {
       throw ShimManagementError(
         code: .taskNotFound, message: "there is no \(id) in namespace \(namespace)",
-        hint: "hawse task ls and hawse sandbox ls show what there is")
+        hint: "See hawse task ls and hawse sandbox ls for what there is.")
     }
     return bundle
+  }
+
+  /// The bundle of that name, if there is one.
+  func find(namespace: String, id: String) throws(ShimManagementError) -> Bundle? {
+    do {
+      return try Bundle.load(id: id, namespace: namespace, in: configuration.directory)
+    } catch where error.code == .bundleNotFound {
+      return nil
+    }
   }
 
   private func report(on bundle: Bundle) async -> Report {
@@ -118,12 +123,14 @@ extension ShimManager {
       joined: JoinRecord.read(from: files), condition: .alive,
       state: nil)
     do {
-      let params = try files.readOrMigrateBootstrapParams()
+      let params = try files.restoreBootstrapParams()
       report.version = params.version
       report.address = try params.endpoint(origin: .received)
+    } catch let error as ShimProtocolError where error.code == .missingFile {
+      report.condition = .incomplete
+      return report
     } catch {
-      report.condition =
-        files.hasBootstrapFiles ? .damaged("\(error)") : .incomplete
+      report.condition = .damaged("\(error)")
       return report
     }
     let task: ShimTask

@@ -8,12 +8,15 @@ extension ShimManager {
     _ namespace: String, _ id: String, shared: Bool = false,
     _ body: @Sendable () async throws(ShimManagementError) -> Result
   ) async throws(ShimManagementError) -> Result {
-    try validate(namespace, as: .namespace)
-    try validate(id, as: .id)
-    let lock = try await configuration.directory.lock(
-      namespace: namespace, id: id, shared: shared, timeout: configuration.limits.lock)
-    defer { lock.release() }
-    return try await body()
+    do {
+      return try await configuration.directory.withLock(
+        namespace: namespace, id: id, shared: shared, timeout: configuration.limits.lock, body)
+    } catch let error as ShimManagementError {
+      throw error
+    } catch {
+      throw ShimManagementError(
+        code: .internal, message: "cannot work on \(namespace)/\(id)", cause: error)
+    }
   }
 
   func validate(_ text: String, as kind: Identifier.Kind) throws(ShimManagementError) {

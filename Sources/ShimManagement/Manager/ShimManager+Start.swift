@@ -80,7 +80,7 @@ extension ShimManager {
     let address = try endpoint(of: params, for: bundle.id)
     // Before the connection, so that who comes after a crash of ours finds the shim.
     try write("bootstrap.json", of: bundle) { () throws(ShimProtocolError) in
-      try files.writeBootstrapParams(params)
+      try files.write(params)
     }
     configuration.onStep(.bootstrapRecorded)
     let lease = try await lease(address, for: bundle.id)
@@ -99,7 +99,7 @@ extension ShimManager {
 
   func locate(_ runtime: String) throws(ShimManagementError) -> String {
     do {
-      return try binaries.locate(runtime)
+      return try binaries.locate(RuntimeName(runtime))
     } catch {
       throw ShimManagementError(
         code: .runtimeNotFound, message: "cannot use the runtime \(runtime)", cause: error)

@@ -104,7 +104,7 @@ public final class ShimManager: Sendable {
       throw ShimManagementError(
         code: Self.meansDead(error) ? .shimDied : .attachFailed,
         message: "cannot connect to the shim of \(subject) at \(address)",
-        hint: Self.meansDead(error) ? "nobody listens there any more" : nil, cause: error)
+        hint: Self.meansDead(error) ? "Nobody listens there any more." : nil, cause: error)
     } catch {
       throw ShimManagementError(
         code: .attachFailed, message: "cannot connect to the shim of \(subject) at \(address)",

@@ -13,9 +13,8 @@ extension ShimManager {
     public var daemonAddress: String
     /// Where shims send their events: the path of a unix socket (`EventsReceiver` serves it).
     public var eventsAddress: String
-    /// The environment that shims are started in, as `KEY=value`, before the variables of the
-    /// start contract.
-    public var environment: [String]
+    /// The environment that shims are started in, under the variables of the start contract.
+    public var environment: [String: String]
     /// What shims are told to publish with. Nothing of ours is run through it.
     public var publishBinary: String
     /// Whether shims are told to log at debug level.
@@ -27,7 +26,7 @@ extension ShimManager {
 
     public init(
       directory: StateDirectory, registry: ConnectorRegistry, daemonAddress: String? = nil,
-      eventsAddress: String? = nil, environment: [String] = [], publishBinary: String = "/bin/true",
+      eventsAddress: String? = nil, environment: [String: String] = [:], publishBinary: String = "/bin/true",
       debug: Bool = false, limits: Limits = Limits(),
       logger: Logger = Logger(label: "hawsepipe.manager"),
       onStep: @escaping @Sendable (ManagerStep) -> Void = { _ in }

@@ -145,7 +145,7 @@ public final class ShimTask: Sendable {
     do {
       var params = try files.readBootstrapParams()
       params.version = 2
-      try files.writeBootstrapParams(params)
+      try files.write(params)
     } catch {
       // The next process will ask again and be told the same.
       manager.logger.warning(
@@ -161,11 +161,11 @@ public final class ShimTask: Sendable {
       return ShimManagementError(
         code: .shimDied,
         message: "cannot \(action) \(subject): the connection to its shim at \(address) was lost",
-        hint: "the shim ended or was killed; what it left is cleaned up", cause: error)
+        hint: "The shim ended or was killed; what it left is cleaned up.", cause: error)
     case .deadline:
       return ShimManagementError(
         code: .timedOut, message: "cannot \(action) \(subject): its shim at \(address) does not answer",
-        hint: "hawse sandbox rm --force removes a sandbox whose shim is mute", cause: error)
+        hint: "Run hawse sandbox rm --force to remove a sandbox whose shim is mute.", cause: error)
     default:
       return ShimManagementError(
         code: .callFailed, message: "cannot \(action) \(subject)", cause: error)

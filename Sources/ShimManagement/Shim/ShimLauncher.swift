@@ -16,16 +16,17 @@ struct ShimLauncher: Sendable {
   func start(
     binary: String, bundle: Bundle, options: Google_Protobuf_Any?
   ) async throws(ShimManagementError) -> BootstrapParams {
-    let line = commandLine(binary: binary, bundle: bundle)
-    let output = try await run(
-      line.start(), in: bundle, input: try payload(of: options),
-      limit: configuration.limits.start, doing: "start")
+    let output = try await run("start", of: bundle, within: configuration.limits.start) {
+      () throws(ShimProtocolError) in
+      try .start(
+        self.context(binary, bundle), inherited: self.configuration.environment, options: options)
+    }
     guard output.status == .exited(0) else {
       throw ShimManagementError(
         code: .startFailed,
         message: "\(binary) did not start a shim for \(bundle.id): it ended with \(output.status)"
           + Self.quoted(output.standardError + output.standardOutput),
-        hint: "what it printed is its own account; --debug makes the shim say more")
+        hint: "What it printed is its own account; --debug makes the shim say more.")
     }
     let warning = Self.text(output.standardError)
     if !warning.isEmpty {
@@ -39,7 +40,7 @@ struct ShimLauncher: Sendable {
       throw ShimManagementError(
         code: .startFailed,
         message: "\(binary) started for \(bundle.id), but its answer is not an address",
-        hint: "a shim prints one address, JSON or a protobuf BootstrapResult, and nothing else",
+        hint: "A shim prints one address, JSON or a protobuf BootstrapResult, and nothing else.",
         cause: error)
     }
   }
@@ -50,9 +51,10 @@ struct ShimLauncher: Sendable {
   func delete(
     binary: String, bundle: Bundle
   ) async throws(ShimManagementError) -> Containerd_Task_V3_DeleteResponse {
-    let line = commandLine(binary: binary, bundle: bundle)
-    let output = try await run(
-      line.delete(), in: bundle, input: [], limit: configuration.limits.cleanup, doing: "delete")
+    let output = try await run("delete", of: bundle, within: configuration.limits.cleanup) {
+      () throws(ShimProtocolError) in
+      try .delete(self.context(binary, bundle), inherited: self.configuration.environment)
+    }
     let warning = Self.text(output.standardError)
     guard output.status == .exited(0) else {
       throw ShimManagementError(
@@ -76,38 +78,28 @@ struct ShimLauncher: Sendable {
     }
   }
 
-  private func commandLine(binary: String, bundle: Bundle) -> ShimCommandLine {
-    ShimCommandLine(
-      binary: binary, namespace: bundle.namespace, id: bundle.id, bundlePath: bundle.path,
+  private func context(_ binary: String, _ bundle: Bundle) -> ShimCommandLine.Context {
+    ShimCommandLine.Context(
+      binary: binary, bundle: bundle.path, namespace: bundle.namespace, id: bundle.id,
       daemonAddress: configuration.daemonAddress, eventsAddress: configuration.eventsAddress,
       publishBinary: configuration.publishBinary, debug: configuration.debug)
   }
 
-  private func payload(of options: Google_Protobuf_Any?) throws(ShimManagementError) -> [UInt8] {
-    guard let options else { return [] }
-    do {
-      return try options.serializedBytes()
-    } catch {
-      throw ShimManagementError(
-        code: .startFailed, message: "cannot encode the runtime options", cause: error)
-    }
-  }
-
   private func run(
-    _ invocation: ShimCommandLine.Invocation, in bundle: Bundle, input: [UInt8], limit: Duration,
-    doing action: String
+    _ action: String, of bundle: Bundle, within limit: Duration,
+    _ commandLine: () throws(ShimProtocolError) -> ShimCommandLine
   ) async throws(ShimManagementError) -> CapturedOutput {
-    let command = Command(
-      executable: invocation.executable, arguments: invocation.arguments,
-      environment: configuration.environment + invocation.environment, directory: bundle.path,
-      grouping: .newGroup)
     do {
-      return try await command.run(input: input, timeout: limit)
+      let line = try commandLine()
+      let command = Command(
+        executable: line.executable, arguments: line.arguments,
+        environment: line.environment.map { "\($0.key)=\($0.value)" },
+        directory: line.workingDirectory, grouping: .newGroup)
+      return try await command.run(input: line.standardInput, timeout: limit)
     } catch {
       throw ShimManagementError(
         code: .startFailed,
-        message: "the shim's \(action) for \(bundle.id) could not be run to its end",
-        hint: "the shim binary is \(invocation.executable)", cause: error)
+        message: "the shim's \(action) for \(bundle.id) could not be run to its end", cause: error)
     }
   }
 

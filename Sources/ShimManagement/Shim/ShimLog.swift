@@ -26,7 +26,7 @@ struct ShimLog: Sendable {
       close(descriptor)
       throw ShimManagementError(
         code: .damagedState, message: "\(path) is not a fifo",
-        hint: "it is where the shim writes its log; move it away")
+        hint: "It is where the shim writes its log; move it away.")
     }
     var logger = logger
     logger[metadataKey: "shim-of"] = "\(bundle.namespace)/\(bundle.id)"
