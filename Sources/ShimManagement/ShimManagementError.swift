@@ -35,6 +35,8 @@ public struct ShimManagementError: Error, Sendable {
     public static let taskNotFound = Code("taskNotFound")
     /// The time for the operation ran out.
     public static let timedOut = Code("timedOut")
+    /// The shim answered a call with an error, which is the cause.
+    public static let callFailed = Code("callFailed")
     /// The connection to the shim was lost while it was needed.
     public static let connectionLost = Code("connectionLost")
     /// The shim ended.

@@ -41,6 +41,9 @@ public struct StateDirectory: Hashable, Sendable {
   /// The path of the unix socket that takes the shims' events.
   public var eventsSocket: String { "\(state)/events.sock" }
 
+  /// The lock of whoever of several processes takes the events.
+  var eventsLock: String { "\(locks)/events" }
+
   public func bundlePath(namespace: String, id: String) -> String {
     "\(bundles)/\(namespace)/\(id)"
   }

@@ -37,7 +37,8 @@ public struct EventsReceiver: Sendable {
       return
     }
     do {
-      try UnixListener.placeRefusingSocket(at: path)
+      // Bound and closed again: from then on the file refuses.
+      try listener(replacing: false).close()
     } catch {
       throw ShimManagementError(
         code: .stateDirectory, message: "cannot make the events socket \(path)", cause: error)
@@ -50,7 +51,7 @@ public struct EventsReceiver: Sendable {
   public func run(_ receive: @escaping @Sendable (ShimEvent) async throws -> Void) async {
     while !Task.isCancelled {
       do {
-        if let lock = try FileLock.tryAcquire(path: directory.eventsLock) {
+        if let lock = try FileLock.tryAcquire(directory.eventsLock) {
           defer { lock.release() }
           try await listen(receive)
         }
@@ -67,11 +68,9 @@ public struct EventsReceiver: Sendable {
   private func listen(
     _ receive: @escaping @Sendable (ShimEvent) async throws -> Void
   ) async throws {
-    let server = TTRPCServer()
-    server.register(
-      service: ServiceName.events, method: "Forward",
-      Containerd_Services_Events_Ttrpc_V1_ForwardRequest.self
-    ) { request, _ in
+    var server = TTRPCServer()
+    server.register(service: ServiceName.events, method: "Forward") {
+      (request: Containerd_Services_Events_Ttrpc_V1_ForwardRequest, _) in
       let envelope = request.envelope
       try await receive(
         ShimEvent(
@@ -79,10 +78,21 @@ public struct EventsReceiver: Sendable {
           event: envelope.event))
       return Google_Protobuf_Empty()
     }
-    let listener = try await UnixListener.bind(
-      path: directory.eventsSocket, replacing: true, leavesSocketBehind: true)
-    try await listener.run(policy: .sameUser) { channel in
-      try server.configure(channel)
+    let events = server
+    let listener = try listener(replacing: true)
+    defer { listener.close() }
+    try await listener.run { channel in
+      try events.configure(channel)
+    } onConnection: { connection in
+      // The connection lives for as long as this waits: until the shim closes it, or we end. That it
+      // ended with an error is no concern of ours.
+      try? await connection.channel.closeFuture.get()
     }
+  }
+
+  private func listener(replacing: Bool) throws(TransportError) -> UnixListener {
+    try UnixListener(
+      bindingTo: TransportAddress(place: .unix(path: directory.eventsSocket)),
+      options: .init(replacing: replacing, leavesFile: true, logger: logger))
   }
 }

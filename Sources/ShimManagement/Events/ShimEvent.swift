@@ -1,4 +1,3 @@
-public import ContainerdAPI
 public import SwiftProtobuf
 
 /// An event that a shim published, or that the manager publishes in place of a shim that died.

@@ -1,4 +1,4 @@
-public import ShimProtocol
+internal import ShimProtocol
 public import TransportCore
 
 /// How a task joins a sandbox that already runs.

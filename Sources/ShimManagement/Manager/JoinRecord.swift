@@ -1,5 +1,5 @@
 internal import FoundationEssentials
-public import ShimProtocol
+internal import ShimProtocol
 
 /// How a task came to its shim: what containerd's files have no place for, in one of ours beside
 /// them (`hawsepipe.json`). Nothing depends on it but what people are shown.
@@ -23,7 +23,7 @@ public struct JoinRecord: Sendable, Hashable, Codable {
       bytes = Array(try JSONEncoder().encode(self))
     } catch {
       throw ShimProtocolError(
-        code: .encoding, message: "cannot encode \(Self.file)", cause: error)
+        code: .invalidArgument, message: "cannot encode \(Self.file)", cause: error)
     }
     try files.writeAtomically(Self.file, bytes, mode: 0o600)
   }

@@ -63,12 +63,13 @@ actor ShimConnections {
   ) -> Entry {
     generations += 1
     let generation = generations
-    let dial = Task { [registry, limit, weak self] () throws -> TTRPCClient in
-      var configuration = TTRPCClient.Configuration()
-      configuration.onClose = { _ in
-        Task { await self?.closed(key, generation, onLost) }
-      }
-      return try await TTRPCClient.connect(
+    var configuration = TTRPCClient.Configuration()
+    configuration.onClose = { [weak self] _ in
+      guard let self else { return }
+      Task { await self.closed(key, generation, onLost) }
+    }
+    let dial = Task { [registry, limit, configuration] () throws -> TTRPCClient in
+      try await TTRPCClient.connect(
         to: address, using: registry, options: ConnectOptions(timeout: limit, tryLimit: limit),
         configuration: configuration)
     }

@@ -62,7 +62,7 @@ extension ShimManager {
       id: request.id, namespace: request.namespace, spec: request.spec,
       in: configuration.directory)
     configuration.onStep(.bundleCreated)
-    do {
+    do throws(ShimManagementError) {
       if let binary {
         let task = try await launch(
           binary, bundle: bundle, options: request.options, sandboxID: request.sandboxID,

@@ -1,6 +1,7 @@
 internal import ContainerdAPI
 internal import ContainerdClient
 internal import Logging
+internal import NIOCore
 internal import ShimProtocol
 internal import SwiftProtobuf
 internal import TransportCore
@@ -82,7 +83,7 @@ extension ShimManager {
     var unknown = Containerd_Task_V3_DeleteResponse()
     // containerd's number for "ended, nobody knows how".
     unknown.exitStatus = 255
-    unknown.exitedAt = .now()
+    unknown.exitedAt = .current
     guard let binary = shimBinary(of: bundle) ?? fallback else { return unknown }
     do {
       return try await launcher.delete(binary: binary, bundle: bundle)
@@ -110,9 +111,11 @@ extension ShimManager {
   }
 
   private func publish(_ event: some Message, topic: String, of bundle: Bundle) {
+    // Its one error is a message of more than 2 GiB.
+    guard let packed = try? TypeURL.pack(event) else { return }
     broadcaster.publish(
       ShimEvent(
-        namespace: bundle.namespace, topic: topic, timestamp: .now(), event: TypeURL.pack(event)))
+        namespace: bundle.namespace, topic: topic, timestamp: .current, event: packed))
   }
 
   /// Whether nobody listens at the address any more. No answer within the limit is no proof.

@@ -1,7 +1,8 @@
 public import ContainerdClient
 internal import Logging
-public import ShimProtocol
-internal import TransportCore
+internal import RPCCore
+internal import ShimProtocol
+public import TransportCore
 
 extension ShimManager {
   /// What is known of one bundle.

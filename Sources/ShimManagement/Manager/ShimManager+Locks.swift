@@ -8,15 +8,8 @@ extension ShimManager {
     _ namespace: String, _ id: String, shared: Bool = false,
     _ body: @Sendable () async throws(ShimManagementError) -> Result
   ) async throws(ShimManagementError) -> Result {
-    do {
-      return try await configuration.directory.withLock(
-        namespace: namespace, id: id, shared: shared, timeout: configuration.limits.lock, body)
-    } catch let error as ShimManagementError {
-      throw error
-    } catch {
-      throw ShimManagementError(
-        code: .internal, message: "cannot work on \(namespace)/\(id)", cause: error)
-    }
+    try await configuration.directory.withLock(
+      namespace: namespace, id: id, shared: shared, timeout: configuration.limits.lock, body)
   }
 
   func validate(_ text: String, as kind: Identifier.Kind) throws(ShimManagementError) {

@@ -38,7 +38,7 @@ extension ShimManager {
         id: request.id, namespace: request.namespace, spec: request.spec,
         in: self.configuration.directory)
       self.configuration.onStep(.bundleCreated)
-      do {
+      do throws(ShimManagementError) {
         return try await self.launch(
           binary, bundle: bundle, options: request.options, sandboxID: nil, expected: nil)
       } catch {
@@ -56,7 +56,7 @@ extension ShimManager {
     expected: BootstrapParams?
   ) async throws(ShimManagementError) -> ShimTask {
     let log = try await ShimLog.open(in: bundle, logger: configuration.logger)
-    do {
+    do throws(ShimManagementError) {
       return try await launch(
         binary, bundle: bundle, options: options, sandboxID: sandboxID, expected: expected, log: log)
     } catch {

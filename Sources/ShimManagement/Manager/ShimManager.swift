@@ -1,5 +1,3 @@
-public import ContainerdAPI
-internal import ContainerdClient
 internal import Glibc
 internal import Logging
 internal import ProcessSupervision

@@ -1,5 +1,4 @@
 public import Logging
-public import ShimProtocol
 public import TransportCore
 
 extension ShimManager {

@@ -1,8 +1,7 @@
-public import ContainerdAPI
 public import ContainerdClient
 internal import Logging
 public import RPCCore
-public import ShimProtocol
+internal import ShimProtocol
 internal import SwiftProtobuf
 internal import Synchronization
 public import TTRPC
@@ -62,7 +61,7 @@ public final class ShimTask: Sendable {
     self.lease = lease
     self.log = log
     self.manager = manager
-    self.agreed = Mutex(client)
+    self.agreed = Mutex(service)
   }
 
   /// Makes a call and says, when it fails, what failed on what.

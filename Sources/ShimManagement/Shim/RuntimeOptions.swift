@@ -1,4 +1,4 @@
-public import ContainerdAPI
+internal import ContainerdAPI
 public import SwiftProtobuf
 
 /// The options of runc's shim, as far as the command line and the manager set them.
@@ -14,12 +14,18 @@ public struct RuncOptions: Sendable, Hashable {
 
   public init() {}
 
-  public func packed() -> Google_Protobuf_Any {
+  /// As a shim's `start` and `Create` take them.
+  public func packed() throws(ShimManagementError) -> Google_Protobuf_Any {
     var options = Containerd_Runc_V1_Options()
     options.binaryName = binary ?? ""
     options.root = root ?? ""
     options.systemdCgroup = systemdCgroup
     options.noNewKeyring = noNewKeyring
-    return TypeURL.pack(options)
+    do {
+      return try TypeURL.pack(options)
+    } catch {
+      throw ShimManagementError(
+        code: .startFailed, message: "cannot encode the runtime options", cause: error)
+    }
   }
 }

@@ -92,7 +92,7 @@ struct ShimLauncher: Sendable {
     do {
       let line = try commandLine()
       let command = Command(
-        executable: line.executable, arguments: line.arguments,
+        line.executable, arguments: line.arguments,
         environment: line.environment.map { "\($0.key)=\($0.value)" },
         directory: line.workingDirectory, grouping: .newGroup)
       return try await command.run(input: line.standardInput, timeout: limit)

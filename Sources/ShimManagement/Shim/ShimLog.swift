@@ -23,19 +23,18 @@ struct ShimLog: Sendable {
     guard descriptor >= 0 else { throw failure("open", path, errno) }
     var status = stat()
     guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFIFO else {
-      close(descriptor)
+      Glibc.close(descriptor)
       throw ShimManagementError(
         code: .damagedState, message: "\(path) is not a fifo",
         hint: "It is where the shim writes its log; move it away.")
     }
-    var logger = logger
-    logger[metadataKey: "shim-of"] = "\(bundle.namespace)/\(bundle.id)"
+    let labelled = logger.labelled(bundle)
     do {
       let channel = try await NIOPipeBootstrap(group: MultiThreadedEventLoopGroup.singleton)
         .channelInitializer { channel in
-          channel.eventLoop.makeCompletedFuture { [logger] in
+          channel.eventLoop.makeCompletedFuture {
             try channel.pipeline.syncOperations.addHandler(
-              LineLogger(logger: logger, limit: lineLimit))
+              LineLogger(logger: labelled, limit: lineLimit))
           }
         }
         .takingOwnershipOfDescriptor(input: descriptor).get()
@@ -90,5 +89,13 @@ private final class LineLogger: ChannelInboundHandler {
       return line
     }
     return bytes.count >= limit ? pending.readString(length: limit) : nil
+  }
+}
+
+extension Logger {
+  fileprivate func labelled(_ bundle: Bundle) -> Logger {
+    var labelled = self
+    labelled[metadataKey: "shim-of"] = "\(bundle.namespace)/\(bundle.id)"
+    return labelled
   }
 }
