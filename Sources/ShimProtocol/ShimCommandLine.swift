@@ -50,7 +50,7 @@ public struct ShimCommandLine: Hashable, Sendable {
   ///
   /// - Parameters:
   ///   - inherited: The environment to start from. What the contract sets wins.
-  ///   - extra: Set after `inherited` and before the contract's own (containerd's `env` setting).
+  ///   - extra: Wins over both (containerd's `env` setting of its shim manager).
   ///   - options: The task's options, which go to standard input.
   /// - Throws: `.invalidIdentifier` for the id or the namespace, `.invalidArgument` for a path that is
   ///   not absolute or text that cannot be passed.
@@ -72,8 +72,7 @@ public struct ShimCommandLine: Hashable, Sendable {
     }
     return ShimCommandLine(
       executable: context.binary, arguments: arguments,
-      environment: try environment(
-        context, inherited.merging(extra) { _, extra in extra }),
+      environment: try environment(context, inherited, extra),
       workingDirectory: context.bundle, standardInput: input)
   }
 
@@ -88,7 +87,7 @@ public struct ShimCommandLine: Hashable, Sendable {
       executable: context.binary,
       arguments: common(context) + ["-id", context.id, "-bundle", context.bundle]
         + debug(context) + ["delete"],
-      environment: try environment(context, inherited),
+      environment: try environment(context, inherited, [:]),
       workingDirectory: context.bundle, standardInput: [])
   }
 
@@ -104,9 +103,9 @@ public struct ShimCommandLine: Hashable, Sendable {
   }
 
   private static func environment(
-    _ context: Context, _ base: [String: String]
+    _ context: Context, _ inherited: [String: String], _ extra: [String: String]
   ) throws(ShimProtocolError) -> [String: String] {
-    for (name, value) in base {
+    for (name, value) in Array(inherited) + Array(extra) {
       guard !name.isEmpty, !name.utf8.contains(UInt8(ascii: "=")), !name.utf8.contains(0),
         !value.utf8.contains(0)
       else {
@@ -124,7 +123,7 @@ public struct ShimCommandLine: Hashable, Sendable {
       // The generation of the runtime interface, not the version of the task service.
       "MAX_SHIM_VERSION": "2",
     ]
-    return base.merging(own) { _, own in own }
+    return inherited.merging(own) { _, own in own }.merging(extra) { _, extra in extra }
   }
 
   private static func check(_ context: Context) throws(ShimProtocolError) {
