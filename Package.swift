@@ -53,7 +53,9 @@ let package = Package(
     .target(name: "CLinux", path: "Sources/CLinux"),
     library("ProcessSupervision", ["CLinux"]),
     library("TransportCore", [nioCore, nioPosix, logging]),
-    library("UnixTransport", at: "Transports/Unix", ["TransportCore", "CLinux", nioCore, nioPosix]),
+    library(
+      "UnixTransport", at: "Transports/Unix",
+      ["TransportCore", "CLinux", nioCore, nioPosix, logging]),
     library("RPCCore", [protobuf]),
     library("TTRPC", ["RPCCore", "TransportCore", nioCore, nioPosix, protobuf, logging]),
     library("ContainerdAPI", [protobuf]),
