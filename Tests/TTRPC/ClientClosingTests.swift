@@ -53,15 +53,18 @@ struct ClientClosingTests {
   func lastAnswer() async throws {
     let (peer, channel) = try await RawPeer.pair()
     let client = await client(over: channel)
-    async let answer = call(client)
-    async let other = failure { try await call(client) }
-    let (id, _) = try await peer.request()
-    let (second, _) = try await peer.request()
-    // Which of the two has which id is the scheduler's choice: answer one, drop the other.
-    try await peer.write(frame(2, min(id, second)))
+    let calls = (0..<2).map { _ in Task { try await call(client) } }
+    for _ in calls { _ = try await peer.request() }
+    try await peer.write(frame(2, 1, field(2, [7])))
     try await peer.close()
-    let outcomes = (try? await answer, try? await other)
-    #expect((outcomes.0 == nil) == (outcomes.1 != nil))
+    var answers: [ByteBuffer] = []
+    for call in calls {
+      switch await call.result {
+      case .success(let answer): answers.append(answer)
+      case .failure(let error): #expect((error as? RPCError)?.reason == .connectionClosed)
+      }
+    }
+    #expect(answers == [ByteBuffer(bytes: [7])])
     #expect(await client.pendingCalls == 0)
   }
 
