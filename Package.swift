@@ -4,12 +4,14 @@ import PackageDescription
 // One line a dependency, one helper a kind of target. Keep Foundation out of everything that a shim
 // will link (all but `hawse`): swift-protobuf comes without its Foundation trait for that reason.
 
-let strict: [SwiftSetting] = [
-  .swiftLanguageMode(.v6),
-  .enableUpcomingFeature("ExistentialAny"),
-  .enableUpcomingFeature("InternalImportsByDefault"),
-  .enableUpcomingFeature("MemberImportVisibility"),
-]
+// Scripts/test sets HAWSEPIPE_STRICT: there a warning is an error, on a developer's way it is not.
+let strict: [SwiftSetting] =
+  [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+  ] + (Context.environment["HAWSEPIPE_STRICT"] == nil ? [] : [.treatAllWarnings(as: .error)])
 
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
@@ -53,10 +55,14 @@ let package = Package(
     .target(name: "CLinux", path: "Sources/CLinux"),
     library("ProcessSupervision", ["CLinux"]),
     library("TransportCore", [nioCore, nioPosix, logging]),
-    library("UnixTransport", at: "Transports/Unix", ["TransportCore", "CLinux", nioCore, nioPosix]),
+    library(
+      "UnixTransport", at: "Transports/Unix",
+      ["TransportCore", "CLinux", nioCore, nioPosix, logging]),
     library("RPCCore", [protobuf]),
     library("TTRPC", ["RPCCore", "TransportCore", nioCore, nioPosix, protobuf, logging]),
-    library("ContainerdAPI", [protobuf]),
+    .target(
+      name: "ContainerdAPI", dependencies: [protobuf], path: "Sources/ContainerdAPI",
+      exclude: ["Protos"], swiftSettings: strict),
     library(
       "ContainerdClient", ["ContainerdAPI", "RPCCore", "CLinux", nioCore, nioPosix, protobuf]),
     library("ShimProtocol", ["CLinux", "ContainerdAPI", "TransportCore", protobuf]),

@@ -38,16 +38,19 @@ public struct AttemptFailure: Error, Sendable {
   public var errno: Int32
   public var message: String
   public var outlook: Outlook
+  /// What to do about it, for people.
+  public var hint: String?
   public var cause: (any Error)?
 
   public init(
     phase: ConnectPhase, errno: Int32 = 0, message: String, outlook: Outlook,
-    cause: (any Error)? = nil
+    hint: String? = nil, cause: (any Error)? = nil
   ) {
     self.phase = phase
     self.errno = errno
     self.message = message
     self.outlook = outlook
+    self.hint = hint
     self.cause = cause
   }
 }

@@ -1,4 +1,11 @@
 /// Where a peer is and how to talk to it.
+///
+/// The grammar is `[rpc "+"] transport *("+" transport) "://" place ["?" parameters]`, with the
+/// transports outermost first: `ttrpc+unix:///run/pod.sock`, `grpc+vsock://3:1024`,
+/// `ttrpc+tls+vsock://3:1024`. `tls` alone stands for `tls+tcp`.
+///
+/// Two addresses are equal when their canonical ``text`` is the same, byte for byte; where they came
+/// from does not matter.
 public struct TransportAddress: Sendable {
   /// The protocol spoken over the connection.
   public enum RPCProtocol: String, Sendable, Hashable, CaseIterable {
@@ -25,7 +32,7 @@ public struct TransportAddress: Sendable {
     case tcp(host: String, port: UInt16)
     case descriptor(Int32)
     case memory(name: String)
-    /// A command line, in the parameters.
+    /// A command line, in the parameters: `arg` for each word, `env` for each `NAME=value`.
     case exec
     /// A transport of somebody else's: its name and its place, verbatim.
     case other(transport: String, place: String)
@@ -46,7 +53,7 @@ public struct TransportAddress: Sendable {
   public var layers: [String]
   public var place: Place
   public var parameters: [Parameter]
-  public private(set) var origin: Origin
+  public internal(set) var origin: Origin
 
   public init(
     rpc: RPCProtocol? = nil, layers: [String] = [], place: Place, parameters: [Parameter] = []
@@ -56,5 +63,36 @@ public struct TransportAddress: Sendable {
     self.place = place
     self.parameters = parameters
     self.origin = .configured
+  }
+
+  /// The innermost transport's name in addresses, such as `unix` or `hvsock`.
+  public var transport: String {
+    switch place {
+    case .unix, .abstract: "unix"
+    case .vsock: "vsock"
+    case .hybridVsock: "hvsock"
+    case .tcp: "tcp"
+    case .descriptor: "fd"
+    case .memory: "memory"
+    case .exec: "exec"
+    case .other(let transport, _): transport
+    }
+  }
+
+  /// The value of the first parameter of that name.
+  public func parameter(_ name: String) -> String? {
+    parameters.first { $0.name == name }?.value
+  }
+}
+
+extension TransportAddress: Hashable {
+  // By the bytes: String's own equality takes two spellings of a character for one, but a socket's
+  // name is its bytes.
+  public static func == (left: TransportAddress, right: TransportAddress) -> Bool {
+    left.text.utf8.elementsEqual(right.text.utf8)
+  }
+
+  public func hash(into hasher: inout Hasher) {
+    for byte in text.utf8 { hasher.combine(byte) }
   }
 }

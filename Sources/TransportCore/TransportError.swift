@@ -19,14 +19,18 @@ public struct TransportError: Error, Sendable {
     case listenFailed
   }
 
-  /// One try that failed.
+  /// A try that failed, or several in a row that failed in the same way.
   public struct Attempt: Sendable {
     public var failure: AttemptFailure
+    /// How long it took; all of them together, when there were several.
     public var duration: Duration
+    /// How many tries it stands for. Waiting for a peer can take thousands.
+    public var count: Int
 
-    public init(failure: AttemptFailure, duration: Duration) {
+    public init(failure: AttemptFailure, duration: Duration, count: Int = 1) {
       self.failure = failure
       self.duration = duration
+      self.count = count
     }
   }
 

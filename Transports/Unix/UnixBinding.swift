@@ -1,0 +1,144 @@
+internal import CLinux
+internal import TransportCore
+
+#if canImport(Glibc)
+  internal import Glibc
+#endif
+
+/// The steps from an address to a listening socket, and who cleans up after which.
+struct UnixBinding {
+  let address: TransportAddress
+  let options: UnixListener.Options
+
+  func listen() throws(TransportError) -> (UnixSocket, UnixSocketFile?) {
+    let socket: UnixSocket
+    do throws(AttemptFailure) {
+      socket = try UnixSocket()
+    } catch {
+      throw failed(error.message, error.errno)
+    }
+    do throws(TransportError) {
+      switch address.place {
+      case .unix(let path): return (socket, try listen(socket, at: path))
+      case .abstract(let name):
+        try check(bind(socket, name, isAbstract: true), "cannot bind the name")
+        try startListening(socket)
+        return (socket, nil)
+      default: throw failed("it is not a unix socket's address", EAFNOSUPPORT)
+      }
+    } catch {
+      socket.close()
+      throw error
+    }
+  }
+
+  private func listen(_ socket: UnixSocket, at path: String) throws(TransportError)
+    -> UnixSocketFile
+  {
+    let directory = try UnixSocketDirectory(of: path, for: self)
+    // The kernel takes the file's mode from the socket's: it is never wider, not for a moment. The
+    // process's umask, which all its threads share, is left alone.
+    try check(clinux_set_mode(socket.descriptor, options.mode), "cannot set the socket's mode")
+    guard options.replacing else {
+      try check(directory.bind(socket, directory.name), "cannot bind")
+      let file = UnixSocketFile(path: path)
+      do throws(TransportError) {
+        try finish(socket, file)
+      } catch {
+        file?.remove()
+        throw error
+      }
+      guard let file else { throw failed("the socket's file vanished at once", ENOENT) }
+      return file
+    }
+    return try replace(socket, directory, path)
+  }
+
+  /// Binds a name beside the wanted one and renames it: there is a listening socket at the path at
+  /// every moment.
+  private func replace(
+    _ socket: UnixSocket, _ directory: UnixSocketDirectory, _ path: String
+  ) throws(TransportError) -> UnixSocketFile {
+    try directory.checkReplaceable(for: self)
+    let name = ".s" + String(UInt64.random(in: 0...UInt64.max), radix: 36)
+    try check(directory.bind(socket, name), "cannot bind")
+    guard let temporary = UnixSocketFile(path: directory.path(of: name)) else {
+      throw failed("the socket's file vanished at once", ENOENT)
+    }
+    do throws(TransportError) {
+      try finish(socket, temporary)
+      let result = rename(temporary.path, path)
+      try check(result == 0 ? 0 : -errno, "cannot take the path over")
+    } catch {
+      temporary.remove()
+      throw error
+    }
+    return temporary.renamed(to: path)
+  }
+
+  private func finish(_ socket: UnixSocket, _ file: UnixSocketFile?) throws(TransportError) {
+    // The umask may have taken bits away that were asked for.
+    if let file { try check(file.setMode(options.mode), "cannot set the mode of the file") }
+    try startListening(socket)
+  }
+
+  private func startListening(_ socket: UnixSocket) throws(TransportError) {
+    try check(clinux_listen(socket.descriptor, options.backlog), "cannot listen")
+  }
+
+  private func bind(_ socket: UnixSocket, _ name: String, isAbstract: Bool) -> Int32 {
+    var name = name
+    return name.withUTF8 {
+      clinux_unix_bind(socket.descriptor, $0.baseAddress, $0.count, isAbstract)
+    }
+  }
+
+  // MARK: Errors
+
+  func check(_ result: Int32, _ what: String) throws(TransportError) {
+    guard result < 0 else { return }
+    throw failed(what, -result)
+  }
+
+  func failed(_ what: String, _ number: Int32) -> TransportError {
+    TransportError(
+      code: .listenFailed,
+      message: "cannot listen at \(address): \(what): \(errnoText(number)) (\(errnoName(number)))",
+      hint: hint(number))
+  }
+
+  private func hint(_ number: Int32) -> String? {
+    switch number {
+    case EADDRINUSE where options.replacing || isAbstract:
+      "another process listens there; stop it or choose another name"
+    case EADDRINUSE: "another server listens there, or one left its socket behind: replace it"
+    case EACCES, EROFS: "choose a directory that this user can write to"
+    case ENAMETOOLONG: "choose a shorter name"
+    default: nil
+    }
+  }
+
+  private var isAbstract: Bool {
+    if case .abstract = address.place { true } else { false }
+  }
+
+  /// The name that an inherited socket is bound to.
+  static func address(of descriptor: CInt) throws(TransportError) -> TransportAddress {
+    var name = [UInt8](repeating: 0, count: Int(CLINUX_UNIX_NAME_LIMIT) + 1)
+    var isAbstract = false
+    let length = clinux_unix_bound_name(descriptor, &name, &isAbstract)
+    let state = length < 0 ? length : clinux_check_listening(descriptor)
+    guard state == 0 else {
+      throw TransportError(
+        code: .listenFailed,
+        message: "descriptor \(descriptor) is not a listening unix stream socket: "
+          + "\(errnoText(-state)) (\(errnoName(-state)))")
+    }
+    guard length > 0, let text = String(validating: name.prefix(Int(length)), as: UTF8.self) else {
+      throw TransportError(
+        code: .listenFailed,
+        message: "the socket at descriptor \(descriptor) has no name that can be told")
+    }
+    return TransportAddress(place: isAbstract ? .abstract(name: text) : .unix(path: text))
+  }
+}
