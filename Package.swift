@@ -77,7 +77,7 @@ let package = Package(
       name: "hawse",
       dependencies: [
         "ContainerdAPI", "ContainerdClient", "Hawsepipe", "RPCCore", "ShimManagement",
-        "ShimProtocol", "TransportCore", argumentParser, logging, protobuf,
+        "ShimProtocol", "TTRPC", "TransportCore", argumentParser, logging, protobuf,
       ],
       path: "Sources/hawse", swiftSettings: strict),
 

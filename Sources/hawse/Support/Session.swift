@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import Logging
 import ShimManagement
+import SwiftProtobuf
 import TransportCore
 
 /// What a command works with: the manager on its state directory, and the receiver of shims' events

@@ -16,7 +16,11 @@ struct SpecSource {
     rootfs = []
     if let directory = flags.rootfs {
       let source = try RootfsSource(directory: Self.absolute(directory), readonly: flags.readOnly)
-      rootfs = [source.bindMount]
+      let mount = source.bindMount
+      rootfs = [
+        RootMount(
+          type: mount.type, source: mount.source, target: mount.target, options: mount.options)
+      ]
     }
     if let file = flags.config {
       spec = try Self.read(file)

@@ -1,5 +1,7 @@
 import ArgumentParser
+import ContainerdClient
 import ShimManagement
+import TTRPC
 
 struct SandboxInspect: AsyncParsableCommand {
   static let configuration = CommandConfiguration(

@@ -1,4 +1,5 @@
 import ArgumentParser
+import ShimManagement
 
 struct SandboxList: AsyncParsableCommand {
   static let configuration = CommandConfiguration(

@@ -27,7 +27,7 @@ struct SandboxRemove: AsyncParsableCommand {
         let removal = Removal(session: session, force: force)
         try await Removal.each(ids) { id in
           if force {
-            let members = try await session.manager.members(
+            let members = try session.manager.members(
               ofSandbox: id, namespace: options.namespace)
             try await Removal.each(members) { try await removal.remove($0) }
           }

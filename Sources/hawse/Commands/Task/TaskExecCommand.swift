@@ -2,6 +2,7 @@ import ArgumentParser
 import ContainerdAPI
 import ContainerdClient
 import Glibc
+import Logging
 import RPCCore
 import ShimManagement
 

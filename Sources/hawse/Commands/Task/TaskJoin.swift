@@ -1,4 +1,5 @@
 import ContainerdClient
+import Logging
 import ShimManagement
 import ShimProtocol
 import SwiftProtobuf

@@ -1,6 +1,8 @@
 import ArgumentParser
+import ContainerdClient
 import Glibc
 import RPCCore
+import ShimManagement
 
 struct TaskKill: AsyncParsableCommand {
   static let configuration = CommandConfiguration(

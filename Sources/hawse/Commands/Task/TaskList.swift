@@ -1,4 +1,5 @@
 import ArgumentParser
+import ShimManagement
 
 struct TaskList: AsyncParsableCommand {
   static let configuration = CommandConfiguration(

@@ -1,4 +1,6 @@
 import ArgumentParser
+import ContainerdClient
+import ShimManagement
 
 struct TaskWait: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
