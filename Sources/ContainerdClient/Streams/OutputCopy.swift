@@ -54,14 +54,20 @@ final class OutputCopy: Sendable {
       // Time is up. What lies in the fifo was printed before, and it is taken as long as nothing
       // has to be waited for; at most what a fifo can hold, for a writer that goes on and on.
       for _ in 0..<16 {
-        guard step(buffer, stop, isLast: true) else { return }
+        guard isReady, step(buffer, stop) else { return }
       }
     }
   }
 
+  /// Whether there is something to read now: bytes, or the end.
+  private var isReady: Bool {
+    var polled = pollfd(fd: fifo.number, events: Int16(POLLIN), revents: 0)
+    return poll(&polled, 1, 0) > 0
+  }
+
   /// Moves one buffer. `false`: there is no more to do.
   private func step(
-    _ buffer: UnsafeMutableRawBufferPointer, _ stop: StopSignal, isLast: Bool = false
+    _ buffer: UnsafeMutableRawBufferPointer, _ stop: StopSignal
   ) -> Bool {
     let count = read(fifo.number, buffer.baseAddress, buffer.count)
     if count == 0 {
@@ -69,7 +75,7 @@ final class OutputCopy: Sendable {
       return false
     }
     if count < 0 {
-      if errno == EINTR || errno == EAGAIN { return !isLast }
+      if errno == EINTR || errno == EAGAIN { return true }
       let error = SystemError.last("read")
       fail(ContainerdClientError(.copyFailed, "Cannot read the fifo \(path)", cause: error))
       return false

@@ -69,7 +69,9 @@ public final class StandardStreams: Sendable {
   ///
   /// - Parameter limit: how long the outputs are waited for. They end when the shim has closed
   ///   them; a process that the task left behind, or a sink that does not take its bytes, keeps one
-  ///   open. Cancelling the calling task ends the wait, and all is closed and removed nevertheless.
+  ///   open. One that no shim ever opened has no end either, so give `.zero` when the task could not
+  ///   be created. Cancelling the calling task ends the wait, and all is closed and removed
+  ///   nevertheless.
   public func finish(within limit: Duration) async -> Results {
     stopInput()
     await Self.waiting(limit) { [output, error] in
