@@ -1,0 +1,83 @@
+import NIOCore
+import RPCCore
+
+/// The server's side of a connection: which requests are acceptable and which calls are open.
+/// It does no I/O; ``ServerHandler`` carries out what it says.
+///
+/// The texts are those of Go's server, so that a peer that looks at them finds what it knows.
+struct ServerStateMachine<Call> {
+  enum Action {
+    /// A request to be served.
+    case serve(UInt32, RequestEnvelope)
+    /// An answer to a frame that opened nothing.
+    case refuse(UInt32, RPCError)
+    /// The peer broke the rules of a call under way: it ends with this answer.
+    case abort(Call, UInt32, RPCError)
+    case ignore
+  }
+
+  private var calls = StreamTable<Call>()
+  private var lastID: UInt32 = 0
+  private var isClosed = false
+
+  /// How many calls have not been answered.
+  var open: Int { calls.count }
+
+  mutating func receive(_ event: FrameDecoder.Event) -> Action {
+    guard !isClosed else { return .ignore }
+    switch event {
+    case .oversize(let header):
+      // Of a kind that is skipped anyway, the size does not matter.
+      guard header.type == .request || header.type == .data else { return .ignore }
+      return refuseOrAbort(header.streamID, .oversize(Int(header.length)))
+    case .frame(let header, let data):
+      switch header.type {
+      case .request: return request(header.streamID, data)
+      case .data:
+        return refuseOrAbort(header.streamID, .invalid("StreamID is no longer active"))
+      default: return .ignore
+      }
+    }
+  }
+
+  /// Notes that a request is being served.
+  mutating func begin(_ call: Call, _ id: UInt32) { calls.insert(call, for: id) }
+
+  /// Ends a call, or returns nil if it has been answered already.
+  mutating func finish(_ id: UInt32) -> Call? { calls.remove(id) }
+
+  /// Ends the connection and returns the calls that must be cancelled.
+  mutating func close() -> [Call] {
+    isClosed = true
+    return calls.removeAll()
+  }
+
+  /// The checks come in the order of Go's server.
+  private mutating func request(_ id: UInt32, _ data: ByteBuffer) -> Action {
+    guard id % 2 == 1 else {
+      return .refuse(id, .invalid("StreamID must be odd for client initiated streams"))
+    }
+    guard id > lastID else {
+      return .refuse(id, .invalid("StreamID cannot be re-used and must increment"))
+    }
+    // A request that proves to be nonsense has used its id all the same.
+    lastID = id
+    do throws(WireError) {
+      return .serve(id, try RequestEnvelope(decoding: data))
+    } catch {
+      return .refuse(id, .invalid("unmarshal request error: \(error)"))
+    }
+  }
+
+  /// A unary call takes one Request and nothing else; Go's server crashes on data here.
+  private mutating func refuseOrAbort(_ id: UInt32, _ error: RPCError) -> Action {
+    if let call = calls.remove(id) { return .abort(call, id, error) }
+    return .refuse(id, error)
+  }
+}
+
+extension RPCError {
+  fileprivate static func invalid(_ message: String) -> RPCError {
+    RPCError(code: .invalidArgument, message: message)
+  }
+}
