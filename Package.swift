@@ -76,7 +76,8 @@ let package = Package(
     .executableTarget(
       name: "hawse",
       dependencies: [
-        "ContainerdClient", "Hawsepipe", "ShimManagement", argumentParser, logging,
+        "ContainerdAPI", "ContainerdClient", "Hawsepipe", "RPCCore", "ShimManagement",
+        "ShimProtocol", "TTRPC", "TransportCore", argumentParser, logging, protobuf,
       ],
       path: "Sources/hawse", swiftSettings: strict),
 

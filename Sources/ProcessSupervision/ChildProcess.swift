@@ -39,6 +39,8 @@ public final class ChildProcess: Sendable {
   {
     let pidfd = clinux_pidfd_open(pid)
     guard pidfd >= 0 else {
+      // It ended and is reaped already, not by us: the number is no longer its own.
+      if pidfd == -ESRCH { throw SystemError("pidfd_open", ESRCH) }
       kill(pid, SIGKILL)
       while waitpid(pid, nil, 0) < 0, errno == EINTR {}
       throw SystemError("pidfd_open", -pidfd)
@@ -154,10 +156,6 @@ public final class ChildProcess: Sendable {
     let result = clinux_pidfd_reap(pidfd, 0, &signalled, &value)
     if result == 0 { return nil }
     if result > 0 { return .success(signalled != 0 ? .signalled(value) : .exited(value)) }
-    return .failure(
-      ProcessError(
-        .statusLost,
-        "Process \(pid) ended, but its status was collected by something else in this process",
-        cause: SystemError("waitid", -result)))
+    return .failure(.statusLost(pid, SystemError("waitid", -result)))
   }
 }

@@ -31,6 +31,7 @@ extension Command {
     do {
       return try ChildProcess.adopting(pid, watchedBy: thread)
     } catch {
+      if error.errno == ESRCH { throw .statusLost(pid, error) }
       throw failure(.init(error.errno), error)
     }
   }

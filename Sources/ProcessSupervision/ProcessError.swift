@@ -40,6 +40,15 @@ public struct ProcessError: Error, Sendable {
   }
 }
 
+extension ProcessError {
+  static func statusLost(_ pid: Int32, _ cause: SystemError) -> ProcessError {
+    ProcessError(
+      .statusLost,
+      "Process \(pid) ended, but its status was collected by something else in this process",
+      cause: cause)
+  }
+}
+
 extension ProcessError: CustomStringConvertible {
   public var description: String {
     guard let cause else { return message }

@@ -8,17 +8,16 @@ struct AttemptLog {
 
   mutating func append(_ failure: AttemptFailure, took duration: Duration) {
     if let last = attempts.indices.last, Self.isSame(attempts[last].failure, failure) {
-      count(failure, duration, at: last)
+      count(duration, at: last)
     } else if attempts.count < Self.limit {
       attempts.append(TransportError.Attempt(failure: failure, duration: duration))
     } else {
       let like = attempts.lastIndex { Self.isSame($0.failure, failure) }
-      count(failure, duration, at: like ?? Self.limit - 1)
+      count(duration, at: like ?? Self.limit - 1)
     }
   }
 
-  private mutating func count(_ failure: AttemptFailure, _ duration: Duration, at index: Int) {
-    attempts[index].failure = failure
+  private mutating func count(_ duration: Duration, at index: Int) {
     attempts[index].duration += duration
     attempts[index].count += 1
   }

@@ -19,16 +19,15 @@ extension Bundle {
     try await unmountAll(timeout: timeout)
     let failures = await offload { removeDirectories(work: work) }
     guard let first = failures.first else { return }
-    let others = failures.dropFirst().map { "; also: \($0)" }.joined()
     let isRootfs = first.path == rootfsPath
     throw ShimManagementError(
       code: .fileSystem,
-      message: "The bundle \(namespace)/\(id) cannot be removed whole\(others)",
+      message: "The bundle \(namespace)/\(id) cannot be removed whole",
       hint: isRootfs
         ? "Files lie in \(rootfsPath) itself, on no mount. Move them away if you need them, "
           + "remove them if not, and try again."
         : "Mend what is named and remove it again.",
-      cause: first)
+      cause: failures.count > 1 ? SystemCallErrors(all: failures) : first)
   }
 
   /// Removes what interrupted removals left in the directories of a namespace: the `.<id>` of bundles
@@ -111,11 +110,15 @@ extension Bundle {
       hint: hint, cause: error)
   }
 
-  /// Tries both, and gives what failed.
+  /// Tries both directories, and gives what failed. Nothing is removed if `rootfs` is not empty.
   private func removeDirectories(work: String) -> [SystemCallError] {
+    // Only ever as an empty directory: with anything in it, it may be a user's.
+    guard rmdir(rootfsPath) == 0 || errno == ENOENT || errno == ENOTDIR else {
+      return [SystemCallError("rmdir", rootfsPath)]
+    }
     var failures: [SystemCallError] = []
     do {
-      try removeBundle()
+      try Self.removeAtomically(path)
     } catch {
       failures.append(error)
     }
@@ -125,14 +128,6 @@ extension Bundle {
       failures.append(error)
     }
     return failures
-  }
-
-  private func removeBundle() throws(SystemCallError) {
-    // Only ever as an empty directory: with anything in it, it may be a user's.
-    guard rmdir(rootfsPath) == 0 || errno == ENOENT || errno == ENOTDIR else {
-      throw SystemCallError("rmdir", rootfsPath)
-    }
-    try Self.removeAtomically(path)
   }
 
   private static func removeAtomically(_ path: String) throws(SystemCallError) {

@@ -29,14 +29,15 @@ public struct RootfsSource: Hashable, Sendable {
     }
     // Without the slashes at the end, which would make lstat follow a link.
     let bare = (directory.hasPrefix("/") ? "/" : "") + parts.joined(separator: "/")
+    let place = bare.isEmpty ? "." : bare
     do throws(SystemCallError) {
-      guard let status = try FileStatus.ofItself(bare.isEmpty ? "." : bare) else {
-        throw SystemCallError("lstat", bare, errno: ENOENT)
+      guard let status = try FileStatus.ofItself(place) else {
+        throw SystemCallError("lstat", place, errno: ENOENT)
       }
-      path = try PathText.resolved(bare.isEmpty ? "." : bare)
+      if status.isLink { throw SystemCallError("lstat", place, errno: ELOOP) }
+      if !status.isDirectory { throw SystemCallError("lstat", place, errno: ENOTDIR) }
+      path = try PathText.resolved(place)
       isReadonly = readonly
-      if status.isLink { throw SystemCallError("lstat", bare, errno: ELOOP) }
-      if !status.isDirectory { throw SystemCallError("lstat", bare, errno: ENOTDIR) }
     } catch {
       switch error.errno {
       case ENOENT:

@@ -34,6 +34,13 @@ extension SystemCallError: CustomStringConvertible {
   }
 }
 
+/// Several of one operation, none of which is the others' cause.
+struct SystemCallErrors: Error, CustomStringConvertible {
+  var all: [SystemCallError]
+
+  var description: String { all.map(\.description).joined(separator: "; and ") }
+}
+
 /// Repeats a call that a signal interrupted.
 func retryingInterrupts<T: SignedInteger>(_ call: () -> T) -> T {
   while true {

@@ -85,8 +85,7 @@ extension ShimManager {
   private func join(
     _ request: AttachRequest, bundle: Bundle, params: BootstrapParams, address: TransportAddress
   ) async throws(ShimManagementError) -> ShimTask {
-    let clock = ContinuousClock()
-    let began = clock.now
+    let began = ContinuousClock.now
     let files = BundleFiles(path: bundle.path)
     try write("sandbox", of: bundle) { () throws(ShimProtocolError) in
       try files.writeSandboxID(request.sandboxID)
@@ -96,16 +95,9 @@ extension ShimManager {
       try files.write(params)
     }
     configuration.onStep(.bootstrapRecorded)
-    let lease = try await lease(address, for: "sandbox \(request.sandboxID)")
-    configuration.onStep(.connected)
-    let task = try ShimTask(
-      bundle: bundle, sandboxID: request.sandboxID, joined: .attached, params: params,
-      address: address, joinDuration: clock.now - began, lease: lease, manager: configuration)
-    try write(JoinRecord.file, of: bundle) { () throws(ShimProtocolError) in
-      try JoinRecord(task).write(to: files)
-    }
-    adopt(task)
-    return task
+    return try await connect(
+      bundle, sandboxID: request.sandboxID, joined: .attached, params: params, address: address,
+      since: began)
   }
 
   private func recordedParams(

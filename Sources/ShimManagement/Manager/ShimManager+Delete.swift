@@ -35,12 +35,11 @@ extension ShimManager {
   private func requireNoTasks(
     inSandbox id: String, of namespace: String
   ) throws(ShimManagementError) {
-    let members = try Bundle.list(namespace: namespace, in: configuration.directory)
-      .filter { sandboxID(of: $0) == id }.map(\.id)
+    let members = try members(ofSandbox: id, namespace: namespace)
     guard members.isEmpty else {
       throw ShimManagementError(
         code: .busy,
-        message: "cannot remove sandbox \(id): \(members.sorted().joined(separator: ", ")) "
+        message: "cannot remove sandbox \(id): \(members.joined(separator: ", ")) "
           + "\(members.count == 1 ? "is" : "are") attached to it",
         hint: "Remove the tasks first, or use hawse sandbox rm --force.")
     }

@@ -71,15 +71,11 @@ extension ShimManager {
         message: "cannot reach the shim of \(id): its bundle does not say where it listens",
         hint: "Run hawse task rm --force (or sandbox rm --force) to remove what is there.", cause: error)
     }
-    let clock = ContinuousClock()
-    let began = clock.now
+    let began = ContinuousClock.now
     let address = try endpoint(of: params, for: id)
-    let lease = try await lease(address, for: id)
-    let task = try ShimTask(
-      bundle: bundle, sandboxID: sandboxID(of: bundle), joined: .loaded, params: params,
-      address: address, joinDuration: clock.now - began, lease: lease, manager: configuration)
-    adopt(task)
-    return task
+    return try await connect(
+      bundle, sandboxID: sandboxID(of: bundle), joined: .loaded, params: params, address: address,
+      since: began)
   }
 
   /// Removes a task or sandbox that cannot be deleted through its shim: the shim is gone, is mute,
@@ -96,6 +92,14 @@ extension ShimManager {
       fallback = shimBinary(of: sandboxBundle)
     }
     return try await cleanUpDead(bundle, fallback: fallback)
+  }
+
+  /// The ids of the tasks that are attached to a sandbox, by their bundles.
+  public func members(
+    ofSandbox id: String, namespace: String
+  ) throws(ShimManagementError) -> [String] {
+    try Bundle.list(namespace: namespace, in: configuration.directory)
+      .filter { sandboxID(of: $0) == id }.map(\.id)
   }
 
   func bundle(namespace: String, id: String) throws(ShimManagementError) -> Bundle {

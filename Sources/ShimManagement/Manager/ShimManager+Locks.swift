@@ -12,6 +12,11 @@ extension ShimManager {
       namespace: namespace, id: id, shared: shared, timeout: configuration.limits.lock, body)
   }
 
+  /// - Throws: `.invalidIdentifier`.
+  public func validate(execID: String) throws(ShimManagementError) {
+    try validate(execID, as: .execID)
+  }
+
   func validate(_ text: String, as kind: Identifier.Kind) throws(ShimManagementError) {
     do {
       try Identifier.validate(text, as: kind)

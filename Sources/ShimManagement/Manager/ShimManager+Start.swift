@@ -1,7 +1,9 @@
-internal import ContainerdAPI
+internal import ContainerdClient
 internal import Logging
 internal import ShimProtocol
 public import SwiftProtobuf
+internal import TTRPC
+internal import TransportCore
 
 extension ShimManager {
   /// A shim to start for a new sandbox, or for a task of its own.
@@ -69,32 +71,55 @@ extension ShimManager {
     _ binary: String, bundle: Bundle, options: Google_Protobuf_Any?, sandboxID: String?,
     expected: BootstrapParams?, log: ShimLog
   ) async throws(ShimManagementError) -> ShimTask {
-    let clock = ContinuousClock()
-    let began = clock.now
+    let began = ContinuousClock.now
     let files = BundleFiles(path: bundle.path)
     try write("shim-binary-path", of: bundle) { () throws(ShimProtocolError) in
       try files.writeShimBinaryPath(binary)
     }
     let params = try await launcher.start(binary: binary, bundle: bundle, options: options)
     configuration.onStep(.shimStarted)
+    let reused = expected.map { $0.address == params.address } ?? false
     let address = try endpoint(of: params, for: bundle.id)
+    do throws(ShimManagementError) {
+      return try await take(
+        bundle, sandboxID: reused ? sandboxID : nil, joined: reused ? .reused : .started,
+        params: params, address: address, since: began, log: log)
+    } catch {
+      if !reused { await stopStray(address, of: bundle) }
+      throw error
+    }
+  }
+
+  private func take(
+    _ bundle: Bundle, sandboxID: String?, joined: ShimTask.Joined, params: BootstrapParams,
+    address: TransportAddress, since began: ContinuousClock.Instant, log: ShimLog
+  ) async throws(ShimManagementError) -> ShimTask {
     // Before the connection, so that who comes after a crash of ours finds the shim.
     try write("bootstrap.json", of: bundle) { () throws(ShimProtocolError) in
-      try files.write(params)
+      try BundleFiles(path: bundle.path).write(params)
     }
     configuration.onStep(.bootstrapRecorded)
-    let lease = try await lease(address, for: bundle.id)
-    configuration.onStep(.connected)
-    let reused = expected.map { $0.address == params.address } ?? false
-    let task = try ShimTask(
-      bundle: bundle, sandboxID: reused ? sandboxID : nil, joined: reused ? .reused : .started,
-      params: params, address: address, joinDuration: clock.now - began, lease: lease, log: log,
-      manager: configuration)
-    try write(JoinRecord.file, of: bundle) { () throws(ShimProtocolError) in
-      try JoinRecord(task).write(to: files)
-    }
-    adopt(task)
-    return task
+    return try await connect(
+      bundle, sandboxID: sandboxID, joined: joined, params: params, address: address, since: began,
+      log: log)
+  }
+
+  /// Ends a shim that was started, and cannot be used: nobody else knows of it.
+  private func stopStray(_ address: TransportAddress, of bundle: Bundle) async {
+    await inBackground { [self] in
+      do {
+        let client = try await TTRPCClient.connect(
+          to: address, using: configuration.registry,
+          options: ConnectOptions(timeout: configuration.limits.query))
+        try await TaskClient(caller: client, version: 2, namespace: bundle.namespace)
+          .shutdown(bundle.id, now: true, timeout: configuration.limits.shutdown)
+        await client.close()
+      } catch {
+        configuration.logger.debug(
+          "a shim that was started could not be told to end",
+          metadata: ["id": "\(bundle.id)", "address": "\(address)", "error": "\(error)"])
+      }
+    }.value
   }
 
   func locate(_ runtime: String) throws(ShimManagementError) -> String {

@@ -110,6 +110,31 @@ public final class ShimManager: Sendable {
     }
   }
 
+  /// Gives a bundle its line to a shim. A connection that came about is given back if anything after
+  /// it fails.
+  func connect(
+    _ bundle: Bundle, sandboxID: String?, joined: ShimTask.Joined, params: BootstrapParams,
+    address: TransportAddress, since began: ContinuousClock.Instant, log: ShimLog? = nil
+  ) async throws(ShimManagementError) -> ShimTask {
+    let lease = try await lease(address, for: sandboxID.map { "sandbox \($0)" } ?? bundle.id)
+    configuration.onStep(.connected)
+    do throws(ShimManagementError) {
+      let task = try ShimTask(
+        bundle: bundle, sandboxID: sandboxID, joined: joined, params: params, address: address,
+        joinDuration: ContinuousClock.now - began, lease: lease, log: log, manager: configuration)
+      if joined != .loaded {
+        try write(JoinRecord.file, of: bundle) { () throws(ShimProtocolError) in
+          try JoinRecord(task).write(to: BundleFiles(path: bundle.path))
+        }
+      }
+      adopt(task)
+      return task
+    } catch {
+      await connections.release(lease)
+      throw error
+    }
+  }
+
   /// Whether a failed connect proves that no process listens any more. A time-out does not.
   static func meansDead(_ error: TransportError) -> Bool {
     guard let last = error.attempts.last?.failure, last.phase == .connect else { return false }

@@ -51,8 +51,17 @@ public final class ShimTask: Sendable {
   init(
     bundle: Bundle, sandboxID: String?, joined: Joined, params: BootstrapParams,
     address: TransportAddress, joinDuration: Duration, lease: ShimConnections.Lease,
-    log: ShimLog? = nil, manager: ShimManager.Configuration
-  ) {
+    log: ShimLog?, manager: ShimManager.Configuration
+  ) throws(ShimManagementError) {
+    let service: TaskClient<TTRPCClient>
+    do {
+      service = try TaskClient(
+        caller: lease.client, version: params.version, namespace: bundle.namespace)
+    } catch {
+      throw ShimManagementError(
+        code: .attachFailed, message: "cannot talk to the shim of \(bundle.id) at \(address)",
+        cause: error)
+    }
     self.bundle = bundle
     self.sandboxID = sandboxID
     self.joined = joined

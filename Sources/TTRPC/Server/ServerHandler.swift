@@ -14,7 +14,8 @@ final class ServerHandler: ChannelDuplexHandler {
 
   private let methods: MethodTable
   private let configuration: TTRPCServer.Configuration
-  private let peer: PeerIdentity
+  /// Requests wait until it is known.
+  private var peer: PeerIdentity?
 
   private var decoder = FrameDecoder()
   private var writer = FrameWriter()
@@ -31,7 +32,7 @@ final class ServerHandler: ChannelDuplexHandler {
   private var context: ChannelHandlerContext?
   private var executor: EventLoopTaskExecutor?
 
-  init(methods: MethodTable, configuration: TTRPCServer.Configuration, peer: PeerIdentity) {
+  init(methods: MethodTable, configuration: TTRPCServer.Configuration, peer: PeerIdentity?) {
     self.methods = methods
     self.configuration = configuration
     self.peer = peer
@@ -39,8 +40,14 @@ final class ServerHandler: ChannelDuplexHandler {
 
   // MARK: Requests
 
+  /// Says who the peer is, and serves what has been read until now.
+  func identify(_ peer: PeerIdentity) {
+    self.peer = peer
+    if let context { serve(context) }
+  }
+
   private func hasRoom(_ context: ChannelHandlerContext) -> Bool {
-    context.channel.isWritable
+    peer != nil && context.channel.isWritable
       && (running == 0
         || running < configuration.maximumInFlight
           && runningBytes < configuration.maximumInFlightBytes)
@@ -90,7 +97,8 @@ final class ServerHandler: ChannelDuplexHandler {
       ServerInvocation(
         handler: entry.handler, payload: request.payload,
         context: TTRPCServerContext(
-          method: entry.method, peer: peer, metadata: request.metadata, timeout: limit)))
+          method: entry.method, peer: peer ?? PeerIdentity(), metadata: request.metadata,
+          timeout: limit)))
   }
 
   private func run(

@@ -8,8 +8,7 @@ public import TransportCore
 /// ```swift
 /// var server = TTRPCServer()
 /// server.register(method) { (request: ForwardRequest, context) in Empty() }
-/// // in the listener's `configure`:
-/// try server.configure(channel)
+/// try await server.run(on: listener)
 /// ```
 ///
 /// It is a value: a channel serves the methods that were registered when it was configured.
@@ -85,13 +84,42 @@ public struct TTRPCServer: Sendable {
     register(RPCMethod(service: service, name: method), execution: execution, handler: handler)
   }
 
+  /// Serves every connection of a listener until the calling task is cancelled.
+  ///
+  /// - Parameter policy: who may connect. `nil`: the transport's own default, which is closed.
+  /// - Throws: ``TransportError`` when the listener fails.
+  public func run(
+    on listener: some Listener, policy: PeerPolicy? = nil
+  ) async throws(TransportError) {
+    try await listener.run(policy: policy) { channel in
+      try channel.pipeline.syncOperations.addHandler(handler(for: nil))
+    } onConnection: { connection in
+      await serve(connection)
+    }
+  }
+
+  /// Tells the handler, which holds back requests until then, who the peer is; waits for the end.
+  private func serve(_ connection: Connection) async {
+    let channel = connection.channel
+    channel.eventLoop.execute {
+      // A channel that is closed already has lost its handler, and needs none.
+      let handler = try? channel.pipeline.syncOperations.handler(type: ServerHandler.self)
+      handler?.identify(connection.peer)
+    }
+    // A channel's close future cannot fail.
+    try? await channel.closeFuture.get()
+  }
+
   /// Makes a channel serve the methods. To be called on the channel's event loop before it reads:
-  /// in a listener's `configure`.
+  /// in a listener's `configure`, when ``run(on:policy:)`` is not enough.
   ///
   /// - Parameter peer: who is at the other end, for the handlers' context.
   public func configure(_ channel: any Channel, peer: PeerIdentity = PeerIdentity()) throws {
-    try channel.pipeline.syncOperations.addHandler(
-      ServerHandler(methods: methods, configuration: configuration, peer: peer))
+    try channel.pipeline.syncOperations.addHandler(handler(for: peer))
+  }
+
+  private func handler(for peer: PeerIdentity?) -> ServerHandler {
+    ServerHandler(methods: methods, configuration: configuration, peer: peer)
   }
 }
 

@@ -1,4 +1,5 @@
 import ArgumentParser
+import TransportCore
 
 struct VersionCommand: ParsableCommand {
   static let configuration = CommandConfiguration(

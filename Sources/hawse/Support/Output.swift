@@ -1,5 +1,4 @@
 import Foundation
-import Glibc
 
 /// What goes to standard output: JSON for programs, tables for people.
 enum Output {
@@ -25,6 +24,6 @@ enum Output {
   }
 
   static func note(_ text: String) {
-    fputs("hawse: \(text)\n", stderr)
+    FileHandle.standardError.write(Data("hawse: \(text)\n".utf8))
   }
 }

@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import Logging
 import ShimManagement
+import SwiftProtobuf
 import TransportCore
 
 /// What a command works with: the manager on its state directory, and the receiver of shims' events
@@ -11,15 +12,17 @@ struct Session {
   let options: GlobalOptions
   let logger: Logger
 
+  var directory: StateDirectory { manager.configuration.directory }
+
   /// Opens the state directory, runs the body, and waits for what it set off to be cleaned up.
   static func run<Result: Sendable>(
-    _ options: GlobalOptions, _ body: (Session) async throws -> Result
+    _ options: GlobalOptions, _ body: @escaping @Sendable (Session) async throws -> Result
   ) async throws -> Result {
     let logger = Self.logger(debug: options.debug)
-    let directory = try StateDirectory(state: absolute(options.state), root: absolute(options.root))
+    let directory = StateDirectory(state: absolute(options.state), root: absolute(options.root))
     var configuration = ShimManager.Configuration(
       directory: directory, registry: Transports.registry,
-      environment: ProcessInfo.processInfo.environment.map { "\($0.key)=\($0.value)" }.sorted(),
+      environment: ProcessInfo.processInfo.environment,
       publishBinary: try ownPath(), debug: options.debug, logger: logger)
     configuration.onStep = { step in
       logger.debug("step: \(step.rawValue)")
@@ -35,16 +38,23 @@ struct Session {
         logger.debug("event", metadata: ["topic": "\(event.topic)", "type": "\(event.event.typeURL)"])
       }
     }
-    let outcome: Swift.Result<Result, any Error>
-    do {
-      outcome = .success(try await body(session))
-    } catch {
-      outcome = .failure(error)
-    }
+    let outcome = await cancellingOnSignal { try await body(session) }
     await manager.settle()
     receiver.cancel()
     await receiver.value
     return try outcome.get()
+  }
+
+  /// Runs the body in a task that a signal cancels. It ends when it has cleaned up.
+  private static func cancellingOnSignal<Result: Sendable>(
+    _ body: @escaping @Sendable () async throws -> Result
+  ) async -> Swift.Result<Result, any Error> {
+    let work = Task { try await body() }
+    Signals.shared.take { number in
+      Output.note("interrupted by signal \(number); cleaning up")
+      work.cancel()
+    }
+    return await work.result
   }
 
   private static func logger(debug: Bool) -> Logger {
