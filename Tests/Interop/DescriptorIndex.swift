@@ -67,6 +67,20 @@ struct DescriptorIndex: Equatable {
     return index
   }
 
+  /// Gives a message another name. False when it is not there.
+  mutating func move(_ name: String, to other: String) -> Bool {
+    guard let message = messages.removeValue(forKey: name) else { return false }
+    messages[other] = message
+    for (owner, fields) in messages {
+      messages[owner] = fields.mapValues { field in
+        var field = field
+        if field.typeName == ".\(name)" { field.typeName = ".\(other)" }
+        return field
+      }
+    }
+    return true
+  }
+
   private mutating func add(_ message: Google_Protobuf_DescriptorProto, in scope: String) {
     let name = "\(scope).\(message.name)"
     messages[name] = Dictionary(
