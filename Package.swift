@@ -104,6 +104,6 @@ let package = Package(
         "ProcessSupervision", "TTRPC", "RPCCore", "TransportCore", "UnixTransport", "Hawsepipe",
         protobuf,
       ],
-      path: "Tests/Interop", swiftSettings: strict),
+      path: "Tests/Interop", exclude: ["Peers"], swiftSettings: strict),
   ]
 )

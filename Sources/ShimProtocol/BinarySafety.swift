@@ -2,27 +2,54 @@ internal import Glibc
 
 /// Whether a binary that is about to run as root could have been put there by somebody else.
 enum BinarySafety {
-  /// Checks the binary, and every directory above it, on the way that its path names and on the way
-  /// that it leads to once its links are followed.
+  /// As many links as Linux itself follows.
+  private static let maximumLinks = 40
+
+  /// Walks the path as the kernel would, and checks every directory, every link and, at the end, the
+  /// binary.
   ///
   /// - Throws: `.unsafeBinary`, or `.fileOperationFailed` when something cannot be looked at.
   static func check(_ path: String) throws(ShimProtocolError) {
-    guard let resolved = realpath(path, nil) else {
-      throw ShimProtocolError(
-        code: .fileOperationFailed, message: "could not follow \(path)",
-        cause: SystemCallError.last("realpath"))
-    }
-    let target = String(cString: resolved)
-    free(resolved)
-    try checkFile(target, of: path)
-    for directory in Set(ancestors(of: target) + ancestors(of: path)).sorted() {
-      try checkDirectory(directory, of: path)
+    var directories = ["/"]
+    var rest = Array(components(path).reversed())
+    var links = 0
+    try checkDirectory(try status("/"), "/", of: path)
+    while let name = rest.popLast() {
+      if name == "." { continue }
+      if name == ".." {
+        if directories.count > 1 { directories.removeLast() }
+        continue
+      }
+      let directory = directories[directories.count - 1]
+      let place = directory == "/" ? "/\(name)" : "\(directory)/\(name)"
+      let status = try status(place)
+      switch status.st_mode & S_IFMT {
+      case S_IFLNK:
+        try checkOwner(status, place, of: path)
+        links += 1
+        guard links <= maximumLinks else {
+          throw failure(place, SystemCallError(call: "readlink", errno: ELOOP))
+        }
+        let target = try target(of: place)
+        if target.hasPrefix("/") { directories = ["/"] }
+        rest += components(target).reversed()
+      case S_IFDIR:
+        try checkDirectory(status, place, of: path)
+        directories.append(place)
+      default:
+        try checkFile(status, place, of: path)
+      }
     }
   }
 
-  private static func checkFile(_ file: String, of path: String) throws(ShimProtocolError) {
-    let status = try status(file)
-    try checkOwner(status, file, path)
+  private static func components(_ path: String) -> [Substring] {
+    path.split(separator: "/")
+  }
+
+  private static func checkFile(
+    _ status: stat, _ file: String, of path: String
+  ) throws(ShimProtocolError) {
+    try checkOwner(status, file, of: path)
     guard status.st_mode & (S_IWGRP | S_IWOTH) == 0 else {
       throw unsafe(
         path, "\(file) can be written by its group or by everybody (mode \(octal(status)))",
@@ -31,11 +58,10 @@ enum BinarySafety {
   }
 
   private static func checkDirectory(
-    _ directory: String, of path: String
+    _ status: stat, _ directory: String, of path: String
   ) throws(ShimProtocolError) {
-    let status = try status(directory)
-    try checkOwner(status, directory, path)
-    // With the sticky bit only a file's owner, who was checked, can put another in its place.
+    try checkOwner(status, directory, of: path)
+    // With the sticky bit only an entry's owner, who is checked, can put another in its place.
     guard status.st_mode & S_IWOTH == 0 || status.st_mode & S_ISVTX != 0 else {
       throw unsafe(
         path, "everybody can write the directory \(directory) (mode \(octal(status)))",
@@ -44,32 +70,32 @@ enum BinarySafety {
   }
 
   private static func checkOwner(
-    _ status: stat, _ place: String, _ path: String
+    _ status: stat, _ place: String, of path: String
   ) throws(ShimProtocolError) {
     guard status.st_uid == 0 || status.st_uid == geteuid() else {
       throw unsafe(
         path, "\(place) belongs to the user \(status.st_uid), who is neither root nor you",
-        "chown root \(place)")
+        "chown -h root \(place)")
     }
   }
 
   private static func status(_ place: String) throws(ShimProtocolError) -> stat {
     var status = stat()
-    guard stat(place, &status) == 0 else {
-      throw ShimProtocolError(
-        code: .fileOperationFailed, message: "could not look at \(place)",
-        cause: SystemCallError.last("stat"))
-    }
+    guard lstat(place, &status) == 0 else { throw failure(place, .last("lstat")) }
     return status
   }
 
-  /// Every directory above an absolute path, up to the root.
-  private static func ancestors(of path: String) -> [String] {
-    var directories = ["/"]
-    for (index, character) in zip(path.indices, path).dropFirst() where character == "/" {
-      directories.append(String(path[..<index]))
+  private static func target(of link: String) throws(ShimProtocolError) -> String {
+    do {
+      return try linkTarget(link)
+    } catch {
+      throw failure(link, error)
     }
-    return directories
+  }
+
+  private static func failure(_ place: String, _ cause: SystemCallError) -> ShimProtocolError {
+    ShimProtocolError(
+      code: .fileOperationFailed, message: "could not look at \(place)", cause: cause)
   }
 
   private static func unsafe(_ path: String, _ fault: String, _ help: String) -> ShimProtocolError {

@@ -86,12 +86,11 @@ public final class ShimBinaryLocator: Sendable {
     return nil
   }
 
+  /// Nil without /proc: then PATH alone is searched.
   private static func ownDirectory() -> String? {
-    var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
-    let length = readlink("/proc/self/exe", &buffer, buffer.count)
-    guard length > 0 else { return nil }
-    let path = String(decoding: buffer[..<length].map(UInt8.init(bitPattern:)), as: UTF8.self)
-    guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return nil }
+    guard let path = try? linkTarget("/proc/self/exe"),
+      let slash = path.utf8.lastIndex(of: UInt8(ascii: "/"))
+    else { return nil }
     return slash == path.startIndex ? "/" : String(path[..<slash])
   }
 }
