@@ -1,7 +1,9 @@
 internal import ContainerdAPI
 public import ContainerdClient
 internal import Logging
+internal import ProcessSupervision
 internal import RPCCore
+internal import TransportCore
 
 extension ShimManager {
   /// Deletes a task that has ended: in the shim, then its line, then its bundle.
@@ -62,14 +64,34 @@ extension ShimManager {
   }
 
   private func shutDown(_ task: ShimTask) async {
+    // A shim that serves this task alone ends now; who comes next must not find it half gone.
+    let process = task.sandboxID == nil ? await shimProcess(of: task) : nil
     do {
       try await task.client.shutdown(task.id, timeout: configuration.limits.shutdown)
     } catch {
       // A shim that ends as it is told may close the connection before its answer is out.
-      guard error.reason != .connectionClosed else { return }
+      if error.reason != .connectionClosed {
+        configuration.logger.warning(
+          "shim did not take Shutdown", metadata: ["id": "\(task.id)", "error": "\(error)"])
+      }
+    }
+    guard let process else { return }
+    if await !process.waitForEnd(within: configuration.limits.shutdown) {
       configuration.logger.warning(
-        "shim did not take Shutdown; it may be left behind",
-        metadata: ["id": "\(task.id)", "error": "\(error)"])
+        "shim was told to shut down and still runs; it may serve tasks of somebody else",
+        metadata: ["id": "\(task.id)", "pid": "\(process.pid)"])
+    }
+  }
+
+  /// The shim's process, as far as it is one of this host.
+  private func shimProcess(of task: ShimTask) async -> ProcessIdentity? {
+    guard case .unix = task.address.place else { return nil }
+    do {
+      let pid = try await task.client.connect(task.id, timeout: configuration.limits.query).shimPID
+      return ProcessIdentity(pid: Int32(clamping: pid))
+    } catch {
+      // Then its end is not waited for, which is all that the pid is for.
+      return nil
     }
   }
 }

@@ -68,7 +68,7 @@ struct TaskExecCommand: AsyncParsableCommand {
               spec: TypeURL.pack(json: process, as: TypeURL.ociProcess)))
         }
       } catch {
-        _ = await streams.finish(within: .milliseconds(200))
+        _ = await streams.finish(within: .zero)
         throw error
       }
       let exit: TaskExit

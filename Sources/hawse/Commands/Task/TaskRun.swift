@@ -120,7 +120,7 @@ struct TaskRun: AsyncParsableCommand {
       await session.manager.release(task)
       return 0
     } catch {
-      _ = await streams?.finish(within: .milliseconds(200))
+      _ = await streams?.finish(within: .zero)
       await session.manager.abandon(task)
       throw error
     }
