@@ -88,9 +88,9 @@ final class Incoming: ChannelInboundHandler {
 }
 
 /// A connection with its incoming bytes.
-struct TextConnection {
+struct TextConnection: Sendable {
   let connection: Connection
-  private var texts: AsyncStream<String>.Iterator
+  private let texts: AsyncStream<String>
   private var rest = ""
 
   static func connect(
@@ -100,10 +100,10 @@ struct TextConnection {
     let connection = try await UnixConnector().connect(to: address, options: options) { channel in
       try channel.pipeline.syncOperations.addHandler(Incoming(continuation))
     }
-    return TextConnection(connection: connection, texts: stream.makeAsyncIterator())
+    return TextConnection(connection: connection, texts: stream)
   }
 
-  private init(connection: Connection, texts: AsyncStream<String>.Iterator) {
+  private init(connection: Connection, texts: AsyncStream<String>) {
     self.connection = connection
     self.texts = texts
   }
@@ -114,7 +114,8 @@ struct TextConnection {
 
   /// The next `count` characters, or fewer at the end.
   mutating func read(_ count: Int) async -> String {
-    while rest.count < count, let text = await texts.next() { rest += text }
+    var iterator = texts.makeAsyncIterator()
+    while rest.count < count, let text = await iterator.next() { rest += text }
     defer { rest = String(rest.dropFirst(count)) }
     return String(rest.prefix(count))
   }
