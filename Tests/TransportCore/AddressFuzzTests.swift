@@ -9,7 +9,7 @@ import TransportCore
     var bytes: [UInt8] = []
     for round in 0..<100_000 {
       // Other tests want the threads, too.
-      if round % 512 == 0 { await Task.yield() }
+      if round % 128 == 0 { await Task.yield() }
       bytes.removeAll(keepingCapacity: true)
       for _ in 0..<Int(random.next() % 5) {
         withUnsafeBytes(of: random.next()) { bytes.append(contentsOf: $0) }
@@ -26,7 +26,7 @@ import TransportCore
       .map { Array($0.utf8) }
     for round in 0..<100_000 {
       // Other tests want the threads, too.
-      if round % 512 == 0 { await Task.yield() }
+      if round % 128 == 0 { await Task.yield() }
       var bytes = seeds[Int(random.next() % UInt64(seeds.count))]
       for _ in 0...Int(random.next() % 3) { Self.mutate(&bytes, seeds, &random) }
       Self.exercise(bytes, full: random.next() % 64 == 0)

@@ -49,11 +49,11 @@ import UnixTransport
     let directory = try TemporaryDirectory()
     let peer = try PythonPeer(
       """
-      import socket, sys
+      import socket, sys, time
       s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
       s.bind(sys.argv[1])
       print("ready", flush=True)
-      sys.stdin.read()
+      time.sleep(3600)
       """, directory.path + "/d")
     _ = try await peer.readLine()
     let error = await failure(

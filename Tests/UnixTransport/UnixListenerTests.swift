@@ -114,7 +114,7 @@ import UnixTransport
     } catch let error as TransportError {
       #expect(error.code == .cancelled, "\(error)")
     }
-    replaced.forEach { $0.close() }
+    for listener in replaced { listener.close() }
     current.close()
   }
 
