@@ -47,10 +47,23 @@ import TransportCore
       }
     }
     guard full else { return }
-    _ = try? TransportAddress.parseLenient(text)
-    _ = try? TransportAddress(parsing: text, origin: .received)
-    _ = try? TransportAddress(protocolName: "ttrpc", shimAddress: text)
-    _ = try? TransportAddress(protocolName: "grpc", shimAddress: text)
+    // That they refuse is fine; what they read must be an address that can be written and read.
+    if let (lenient, _) = try? TransportAddress.parseLenient(text) {
+      let again = try? TransportAddress(parsing: lenient.text)
+      if again != lenient { Issue.record("\(text) is leniently read as no address") }
+    }
+    for name in ["ttrpc", "grpc"] {
+      guard let address = try? TransportAddress(protocolName: name, shimAddress: text) else {
+        continue
+      }
+      let again = try? TransportAddress(protocolName: name, shimAddress: address.shimAddress)
+      if again != address { Issue.record("\(text) of a shim is printed as something else") }
+    }
+    if let received = try? TransportAddress(parsing: text, origin: .received) {
+      if ["fd", "memory", "exec"].contains(received.transport) {
+        Issue.record("\(text) was accepted from somebody")
+      }
+    }
   }
 
   private static func mutate(

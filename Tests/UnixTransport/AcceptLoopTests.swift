@@ -25,6 +25,7 @@ import UnixTransport
         try await loop.run(descriptor: descriptor, backlog: 16, policy: .anyone) { channel in
           try channel.pipeline.syncOperations.addHandler(EchoHandler(greeting: "x"))
         } onConnection: { connection in
+          // However it ended, it ended.
           try? await connection.channel.closeFuture.get()
         }
       }

@@ -133,6 +133,7 @@ func withEchoServer<Result: Sendable>(
       try await listener.run(policy: policy) { channel in
         try channel.pipeline.syncOperations.addHandler(EchoHandler(greeting: greeting))
       } onConnection: { connection in
+        // However it ended, it ended.
         try? await connection.channel.closeFuture.get()
       }
     }

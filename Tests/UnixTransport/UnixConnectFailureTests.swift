@@ -163,6 +163,7 @@ import UnixTransport
     let before = openDescriptors()
     try await withEchoServer(listener) {
       for round in 0..<1000 {
+        // What each of them throws is other tests' matter: here it is what they leave.
         switch round % 4 {
         case 0: try await TextConnection.connect(to: address).close()
         case 1:
