@@ -42,10 +42,13 @@ func uniqueAbstract() -> TransportAddress {
 }
 
 /// Waits for a condition that another thread or process brings about; an upper bound against hangs.
-func eventually(_ what: String, _ condition: () -> Bool) async throws {
+///
+/// That a socket is closed is such a condition, too: a process that another test is just starting
+/// holds on to it until its exec.
+func eventually(_ what: String, _ condition: () async throws -> Bool) async throws {
   let clock = ContinuousClock()
   let end = clock.now + .seconds(30)
-  while !condition() {
+  while try await !condition() {
     guard clock.now < end else { throw Failure(what: "not in time: \(what)") }
     try await clock.sleep(for: .milliseconds(5))
   }
