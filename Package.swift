@@ -83,7 +83,7 @@ let package = Package(
 
     tests("ProcessSupervision", ["CLinux"]),
     tests("TransportCore", [nioCore, nioEmbedded]),
-    tests("UnixTransport", ["TransportCore", "CLinux", nioCore, nioPosix]),
+    tests("UnixTransport", ["TransportCore", "CLinux", nioCore, nioPosix, logging]),
     tests("RPCCore", [protobuf]),
     tests(
       "TTRPC",

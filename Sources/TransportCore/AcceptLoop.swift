@@ -29,6 +29,9 @@ public final class AcceptLoop: Sendable {
 
   public var statistics: ListenerStatistics { counts.withLock { $0 } }
 
+  /// The listening channel, once there is one.
+  var server: (any Channel)? { stop.withLock { $0.server } }
+
   /// Ends accepting. ``run(descriptor:backlog:group:policy:configure:onConnection:)`` returns when
   /// the connections that it has accepted have ended.
   public func stopAccepting() {
@@ -90,7 +93,8 @@ public final class AcceptLoop: Sendable {
         .serverChannelOption(.backlog, value: backlog)
         .serverChannelInitializer { channel in
           channel.eventLoop.makeCompletedFuture {
-            try channel.pipeline.syncOperations.addHandler(AcceptErrorHandler(self))
+            try channel.pipeline.syncOperations.addHandler(
+              AcceptPauseHandler { self.caught($0) })
           }
         }
         .childChannelInitializer(admit)
@@ -153,7 +157,7 @@ public final class AcceptLoop: Sendable {
   }
 
   /// A connection that could not be admitted, or a failed accept(2). Neither ends the listener.
-  fileprivate func caught(_ error: any Error) {
+  private func caught(_ error: any Error) {
     switch error {
     case let failure as AttemptFailure where failure.phase == .identity:
       counts.withLock { $0.refused += 1 }
@@ -185,19 +189,5 @@ private final class ArrivalHandler: ChannelInboundHandler, RemovableChannelHandl
     context.fireChannelActive()
     onActive()
     context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
-  }
-}
-
-/// Counts what goes wrong while accepting. NIO's own handler behind it waits before the next try.
-private final class AcceptErrorHandler: ChannelInboundHandler {
-  typealias InboundIn = NIOAny
-
-  private let loop: AcceptLoop
-
-  init(_ loop: AcceptLoop) { self.loop = loop }
-
-  func errorCaught(context: ChannelHandlerContext, error: any Error) {
-    loop.caught(error)
-    context.fireErrorCaught(error)
   }
 }

@@ -89,17 +89,15 @@ extension AddressFault.Number {
 /// A text that could not be read, fit for a message: bounded, printable, and without what may be a
 /// secret (parameters, a password before `@`).
 func quoted(_ text: String) -> String {
-  var rest = text.utf8.prefix(200)
-  var tail = text.utf8.count > rest.count ? "…" : ""
-  if let question = rest.firstIndex(of: UInt8(ascii: "?")) {
-    rest = rest[..<question]
+  var bytes = Array(text.utf8.prefix(200))
+  var tail = text.utf8.count > bytes.count ? "…" : ""
+  if let question = bytes.firstIndex(of: UInt8(ascii: "?")) {
+    bytes.removeSubrange(question...)
     tail = "?…"
   }
-  var shown = ""
-  for character in Redaction.withoutPassword(String(decoding: rest, as: UTF8.self)) {
-    shown +=
-      character.isNewline || character.asciiValue.map { $0 < 0x20 || $0 == 0x7f } ?? false
-      ? "\u{FFFD}" : String(character)
+  for (index, byte) in bytes.enumerated() where byte < 0x20 || byte == 0x7f {
+    bytes[index] = UInt8(ascii: ".")
   }
-  return "\"\(shown)\(tail)\""
+  // The cut may have split a character; decoding marks it.
+  return "\"\(Redaction.withoutPassword(String(decoding: bytes, as: UTF8.self)))\(tail)\""
 }

@@ -14,7 +14,9 @@ struct AddressWords {
   var after: String { text(range.upperBound..<bytes.count) }
 
   var names: [String] { AddressNames.all + customTransports.sorted() }
-  var knownNames: String { names.joined(separator: ", ") }
+  var knownNames: String {
+    customTransports.isEmpty ? AddressNames.list : names.joined(separator: ", ")
+  }
 
   /// The transport whose place is at fault.
   var transport: String {

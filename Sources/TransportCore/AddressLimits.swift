@@ -18,4 +18,5 @@ enum AddressNames {
   static let layers = ["tls"]
   /// In the order in which messages list them.
   static let all = protocols + transports + layers
+  static let list = all.joined(separator: ", ")
 }

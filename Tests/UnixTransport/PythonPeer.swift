@@ -20,7 +20,7 @@ final class PythonPeer: Sendable {
     defer { posix_spawn_file_actions_destroy(&actions) }
     posix_spawn_file_actions_adddup2(&actions, pipes[1], 1)
     var words = (["python3", "-c", script] + arguments).map { strdup($0) }
-    defer { words.forEach { free($0) } }
+    defer { for word in words { free(word) } }
     words.append(nil)
     var pid: pid_t = 0
     let result = posix_spawnp(&pid, "python3", &actions, nil, words, environ)

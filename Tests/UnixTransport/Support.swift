@@ -42,10 +42,13 @@ func uniqueAbstract() -> TransportAddress {
 }
 
 /// Waits for a condition that another thread or process brings about; an upper bound against hangs.
-func eventually(_ what: String, _ condition: () -> Bool) async throws {
+///
+/// That a socket is closed is such a condition, too: a process that another test is just starting
+/// holds on to it until its exec.
+func eventually(_ what: String, _ condition: () async throws -> Bool) async throws {
   let clock = ContinuousClock()
   let end = clock.now + .seconds(30)
-  while !condition() {
+  while try await !condition() {
     guard clock.now < end else { throw Failure(what: "not in time: \(what)") }
     try await clock.sleep(for: .milliseconds(5))
   }
@@ -88,9 +91,9 @@ final class Incoming: ChannelInboundHandler {
 }
 
 /// A connection with its incoming bytes.
-struct TextConnection {
+struct TextConnection: Sendable {
   let connection: Connection
-  private var texts: AsyncStream<String>.Iterator
+  private let texts: AsyncStream<String>
   private var rest = ""
 
   static func connect(
@@ -100,10 +103,10 @@ struct TextConnection {
     let connection = try await UnixConnector().connect(to: address, options: options) { channel in
       try channel.pipeline.syncOperations.addHandler(Incoming(continuation))
     }
-    return TextConnection(connection: connection, texts: stream.makeAsyncIterator())
+    return TextConnection(connection: connection, texts: stream)
   }
 
-  private init(connection: Connection, texts: AsyncStream<String>.Iterator) {
+  private init(connection: Connection, texts: AsyncStream<String>) {
     self.connection = connection
     self.texts = texts
   }
@@ -114,7 +117,8 @@ struct TextConnection {
 
   /// The next `count` characters, or fewer at the end.
   mutating func read(_ count: Int) async -> String {
-    while rest.count < count, let text = await texts.next() { rest += text }
+    var iterator = texts.makeAsyncIterator()
+    while rest.count < count, let text = await iterator.next() { rest += text }
     defer { rest = String(rest.dropFirst(count)) }
     return String(rest.prefix(count))
   }
@@ -132,6 +136,7 @@ func withEchoServer<Result: Sendable>(
       try await listener.run(policy: policy) { channel in
         try channel.pipeline.syncOperations.addHandler(EchoHandler(greeting: greeting))
       } onConnection: { connection in
+        // However it ended, it ended.
         try? await connection.channel.closeFuture.get()
       }
     }
