@@ -4,12 +4,14 @@ import PackageDescription
 // One line a dependency, one helper a kind of target. Keep Foundation out of everything that a shim
 // will link (all but `hawse`): swift-protobuf comes without its Foundation trait for that reason.
 
-let strict: [SwiftSetting] = [
-  .swiftLanguageMode(.v6),
-  .enableUpcomingFeature("ExistentialAny"),
-  .enableUpcomingFeature("InternalImportsByDefault"),
-  .enableUpcomingFeature("MemberImportVisibility"),
-]
+// Scripts/test sets HAWSEPIPE_STRICT: there a warning is an error, on a developer's way it is not.
+let strict: [SwiftSetting] =
+  [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+  ] + (Context.environment["HAWSEPIPE_STRICT"] == nil ? [] : [.treatAllWarnings(as: .error)])
 
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
@@ -58,7 +60,9 @@ let package = Package(
       ["TransportCore", "CLinux", nioCore, nioPosix, logging]),
     library("RPCCore", [protobuf]),
     library("TTRPC", ["RPCCore", "TransportCore", nioCore, nioPosix, protobuf, logging]),
-    library("ContainerdAPI", [protobuf]),
+    .target(
+      name: "ContainerdAPI", dependencies: [protobuf], path: "Sources/ContainerdAPI",
+      exclude: ["Protos"], swiftSettings: strict),
     library(
       "ContainerdClient", ["ContainerdAPI", "RPCCore", "CLinux", nioCore, nioPosix, protobuf]),
     library("ShimProtocol", ["CLinux", "ContainerdAPI", "TransportCore", protobuf]),
@@ -72,7 +76,8 @@ let package = Package(
     .executableTarget(
       name: "hawse",
       dependencies: [
-        "ContainerdClient", "Hawsepipe", "ShimManagement", argumentParser, logging,
+        "ContainerdAPI", "ContainerdClient", "Hawsepipe", "RPCCore", "ShimManagement",
+        "ShimProtocol", "TTRPC", "TransportCore", argumentParser, logging, protobuf,
       ],
       path: "Sources/hawse", swiftSettings: strict),
 

@@ -1,2 +1,26 @@
 import ArgumentParser
-@main struct Hawse: ParsableCommand { func run() {} }
+
+@main
+struct Hawse: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "hawse",
+    abstract: "Attach container tasks to sandbox shims that already run.",
+    discussion: """
+      Every command works on the state under --state and --root; no daemon is needed, and any \
+      number of hawse processes may run at once.
+
+      EXAMPLES
+        hawse sandbox run --rootfs /srv/busybox pod1 -- sleep infinity
+        hawse task run --sandbox pod1 --rootfs /srv/busybox -- echo hello
+        hawse task ls
+        hawse sandbox rm --force pod1
+
+      EXIT STATUS
+        run and exec exit as the process that they ran did; 125 means that hawse itself failed
+        (other commands: 1), 64 that the command line was wrong.
+      """,
+    version: HawseVersion.text,
+    subcommands: [
+      SandboxCommand.self, TaskCommand.self, AddressCommand.self, VersionCommand.self,
+    ])
+}

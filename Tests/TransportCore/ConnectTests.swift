@@ -88,7 +88,7 @@ extension AttemptFailure {
   func timesOut() async {
     let connector = ScriptedConnector { _ throws(AttemptFailure) in throw .refused }
     let error = await #expect(throws: TransportError.self) {
-      try await connect(connector, ConnectOptions(timeout: .milliseconds(50), mode: waiting))
+      try await connect(connector, ConnectOptions(timeout: .seconds(2), mode: waiting))
     }
     #expect(error?.code == .timedOut)
     #expect(error?.attempts.reduce(0) { $0 + $1.count } == connector.tries)
@@ -137,7 +137,7 @@ extension AttemptFailure {
     }
     var options = ConnectOptions(tryLimit: .milliseconds(20), mode: waiting)
     _ = try await connect(connector, options)
-    #expect(connector.tries == 3)
+    #expect(connector.tries >= 3)
 
     let mute = ScriptedConnector { index throws(AttemptFailure) in try await Self.mute(index) }
     options.mode = .failFast

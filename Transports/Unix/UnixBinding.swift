@@ -39,47 +39,51 @@ struct UnixBinding {
     // The kernel takes the file's mode from the socket's: it is never wider, not for a moment. The
     // process's umask, which all its threads share, is left alone.
     try check(clinux_set_mode(socket.descriptor, options.mode), "cannot set the socket's mode")
-    guard options.replacing else {
-      try check(directory.bind(socket, directory.name), "cannot bind")
-      let file = UnixSocketFile(path: path)
-      do throws(TransportError) {
-        try finish(socket, file)
-      } catch {
-        file?.remove()
-        throw error
-      }
-      guard let file else { throw failed("the socket's file vanished at once", ENOENT) }
-      return file
+    if options.replacing { try directory.checkReplaceable(for: self) }
+    if options.replacing || !directory.canBind(directory.name) {
+      return try move(socket, directory, to: path)
     }
-    return try replace(socket, directory, path)
+    try check(directory.bind(socket, directory.name), "cannot bind")
+    return try finish(socket, path)
   }
 
-  /// Binds a name beside the wanted one and renames it: there is a listening socket at the path at
-  /// every moment.
-  private func replace(
-    _ socket: UnixSocket, _ directory: UnixSocketDirectory, _ path: String
+  /// Binds a name beside the wanted one and moves it there when it listens: whoever finds a socket
+  /// at the path finds one that listens.
+  private func move(
+    _ socket: UnixSocket, _ directory: UnixSocketDirectory, to path: String
   ) throws(TransportError) -> UnixSocketFile {
-    try directory.checkReplaceable(for: self)
     let name = ".s" + String(UInt64.random(in: 0...UInt64.max), radix: 36)
     try check(directory.bind(socket, name), "cannot bind")
-    guard let temporary = UnixSocketFile(path: directory.path(of: name)) else {
+    let temporary = try finish(socket, directory.path(of: name))
+    if options.replacing, rename(temporary.path, path) == 0 {
+      return temporary.renamed(to: path)
+    }
+    // A link, unlike a rename, leaves what is there alone.
+    if !options.replacing, link(temporary.path, path) == 0 {
+      temporary.remove()
+      return temporary.renamed(to: path)
+    }
+    let number = errno
+    temporary.remove()
+    throw failed("cannot take the path", number == EEXIST ? EADDRINUSE : number)
+  }
+
+  /// Listens, and leaves no file behind when that fails.
+  private func finish(
+    _ socket: UnixSocket, _ path: String
+  ) throws(TransportError) -> UnixSocketFile {
+    guard let file = UnixSocketFile(path: path) else {
       throw failed("the socket's file vanished at once", ENOENT)
     }
     do throws(TransportError) {
-      try finish(socket, temporary)
-      let result = rename(temporary.path, path)
-      try check(result == 0 ? 0 : -errno, "cannot take the path over")
+      // The umask may have taken bits away that were asked for.
+      try check(file.setMode(options.mode), "cannot set the mode of the file")
+      try startListening(socket)
     } catch {
-      temporary.remove()
+      file.remove()
       throw error
     }
-    return temporary.renamed(to: path)
-  }
-
-  private func finish(_ socket: UnixSocket, _ file: UnixSocketFile?) throws(TransportError) {
-    // The umask may have taken bits away that were asked for.
-    if let file { try check(file.setMode(options.mode), "cannot set the mode of the file") }
-    try startListening(socket)
+    return file
   }
 
   private func startListening(_ socket: UnixSocket) throws(TransportError) {

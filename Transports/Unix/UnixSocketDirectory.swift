@@ -35,16 +35,24 @@ struct UnixSocketDirectory {
 
   func path(of name: String) -> String { path + "/" + name }
 
+  /// Whether a name can be bound as it is. A sockaddr holds neither a long path nor a long name, and
+  /// a long path is reached through a handle on the directory.
+  func canBind(_ name: String) -> Bool {
+    let longestHandle = "/proc/self/fd/\(Int32.max)/"
+    return isShort(path(of: name)) || isShort(longestHandle + name)
+  }
+
   /// 0, or the negative error number.
   func bind(_ socket: UnixSocket, _ name: String) -> Int32 {
     let whole = path(of: name)
-    guard whole.utf8.count > Int(CLINUX_UNIX_NAME_LIMIT) else { return bind(socket, to: whole) }
-    // A path that no sockaddr holds is reached through a handle on the directory.
+    if isShort(whole) { return bind(socket, to: whole) }
     let handle = clinux_open_path(path, true)
     guard handle >= 0 else { return handle }
     defer { close(handle) }
     return bind(socket, to: "/proc/self/fd/\(handle)/\(name)")
   }
+
+  private func isShort(_ path: String) -> Bool { path.utf8.count <= Int(CLINUX_UNIX_NAME_LIMIT) }
 
   private func bind(_ socket: UnixSocket, to path: String) -> Int32 {
     var path = path

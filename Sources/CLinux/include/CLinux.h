@@ -4,6 +4,7 @@
 #define CLINUX_H
 
 #include "clinux_files.h"
+#include "clinux_mount.h"
 #include "clinux_process.h"
 #include "clinux_sockets.h"
 #include "clinux_terminal.h"

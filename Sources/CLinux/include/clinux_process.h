@@ -1,6 +1,72 @@
 #ifndef CLINUX_PROCESS_H
 #define CLINUX_PROCESS_H
 
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
+
+// The descriptor `source` of this process becomes `target` in the child.
+struct clinux_descriptor {
+  int source;
+  int target;
+};
+
+enum clinux_grouping {
+  CLINUX_GROUPING_INHERIT = 0,
+  CLINUX_GROUPING_NEW_GROUP = 1,
+  CLINUX_GROUPING_NEW_SESSION = 2,
+};
+
+struct clinux_spawn {
+  const char *executable;
+  char *const *arguments;    // argv, argv[0] included, ends with NULL
+  char *const *environment;  // ends with NULL
+  int directory;             // a descriptor to change into first, or -1
+  int grouping;              // enum clinux_grouping
+  const struct clinux_descriptor *descriptors;
+  size_t descriptor_count;
+};
+
+// Starts a child that has exactly the descriptors of the map, every signal at its default and none
+// blocked. Returns 0 and the child's pid, or the errno of what failed, the child's exec included.
+// When a source cannot be duplicated, `bad_source` is its number (else it is -1).
+int clinux_spawn(const struct clinux_spawn *what, pid_t *pid, int *bad_source);
+
+// A pipe whose ends are both close-on-exec. 0 or -errno.
+int clinux_pipe(int *reading, int *writing);
+
+// A directory to change into, which needs no right to read it. Close-on-exec. Or -errno.
+int clinux_open_directory(const char *path);
+
+// A descriptor (close-on-exec) for the process, or -errno.
+int clinux_pidfd_open(pid_t pid);
+
+// Sends a signal to the very process that the descriptor stands for. 0 or -errno.
+int clinux_pidfd_signal(int pidfd, int signal);
+
+// Collects a child's end: 1 when it was reaped (`value` is its exit code, or its signal when
+// `signalled`), 0 when it runs on, -errno. With `block` it waits for the end.
+int clinux_pidfd_reap(int pidfd, int block, int *signalled, int *value);
+
+// An epoll instance (close-on-exec), or -errno. Swift's Glibc module does not have epoll(7).
+int clinux_readiness_create(void);
+
+// Reports the token whenever the descriptor can be read (or written, when `writing`), or has
+// hung up. 0 or -errno.
+int clinux_readiness_add(int epoll, int descriptor, int writing, uint64_t token);
+void clinux_readiness_remove(int epoll, int descriptor);
+
+// Waits without limit for ready descriptors and gives their tokens. Their count; 0 at a signal.
+int clinux_readiness_wait(int epoll, uint64_t *tokens, int capacity);
+
+// A timerfd on the monotonic clock (close-on-exec, non-blocking), or -errno.
+int clinux_timer_create(void);
+
+// Lets the timer fire once, this long from now. 0 0 stops it.
+void clinux_timer_set(int timer, int64_t seconds, int64_t nanoseconds);
+
+// For a thread of our own: takes no signals (SIGPIPE among them), and has a name of at most 15
+// bytes that ps and debuggers show.
+void clinux_thread_set_up(const char *name);
 
 #endif

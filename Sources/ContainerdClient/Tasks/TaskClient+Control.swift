@@ -1,0 +1,82 @@
+internal import ContainerdAPI
+public import RPCCore
+public import SwiftProtobuf
+
+// What can be done to a task while it lives.
+extension TaskClient {
+  public nonisolated(nonsending) func pause(
+    _ id: String, timeout: Duration? = nil
+  ) async throws(RPCError) {
+    let request = Containerd_Task_V3_PauseRequest.with { $0.id = id }
+    _ = try await call(methods.pause, request, Google_Protobuf_Empty.self, timeout)
+  }
+
+  public nonisolated(nonsending) func resume(
+    _ id: String, timeout: Duration? = nil
+  ) async throws(RPCError) {
+    let request = Containerd_Task_V3_ResumeRequest.with { $0.id = id }
+    _ = try await call(methods.resume, request, Google_Protobuf_Empty.self, timeout)
+  }
+
+  /// Lets go of the writing end that the shim holds of a process's standard input, so that the
+  /// process sees its end once nobody else writes.
+  public nonisolated(nonsending) func closeIO(
+    _ id: String, execID: String? = nil, timeout: Duration? = nil
+  ) async throws(RPCError) {
+    let request = Containerd_Task_V3_CloseIORequest.with {
+      $0.id = id
+      $0.execID = execID ?? ""
+      $0.stdin = true
+    }
+    _ = try await call(methods.closeIO, request, Google_Protobuf_Empty.self, timeout)
+  }
+
+  /// Tells a process's terminal the size of its window.
+  public nonisolated(nonsending) func resizePty(
+    _ id: String, execID: String? = nil, to size: WindowSize, timeout: Duration? = nil
+  ) async throws(RPCError) {
+    let request = Containerd_Task_V3_ResizePtyRequest.with {
+      $0.id = id
+      $0.execID = execID ?? ""
+      $0.width = UInt32(size.columns)
+      $0.height = UInt32(size.rows)
+    }
+    _ = try await call(methods.resizePty, request, Google_Protobuf_Empty.self, timeout)
+  }
+
+  /// A task's cgroup metrics; their type tells the version of cgroups.
+  public nonisolated(nonsending) func stats(
+    _ id: String, timeout: Duration? = nil
+  ) async throws(RPCError) -> Google_Protobuf_Any {
+    let request = Containerd_Task_V3_StatsRequest.with { $0.id = id }
+    return try await call(
+      methods.stats, request, Containerd_Task_V3_StatsResponse.self, timeout
+    ).stats
+  }
+
+  /// Changes a task's limits.
+  /// - Parameter resources: the OCI runtime specification's `linux.resources` as JSON in an `Any`.
+  public nonisolated(nonsending) func update(
+    _ id: String, resources: Google_Protobuf_Any, annotations: [String: String] = [:],
+    timeout: Duration? = nil
+  ) async throws(RPCError) {
+    let request = Containerd_Task_V3_UpdateTaskRequest.with {
+      $0.id = id
+      $0.resources = resources
+      $0.annotations = annotations
+    }
+    _ = try await call(methods.update, request, Google_Protobuf_Empty.self, timeout)
+  }
+
+  /// Writes a task's state into a directory.
+  public nonisolated(nonsending) func checkpoint(
+    _ id: String, to path: String, options: Google_Protobuf_Any? = nil, timeout: Duration? = nil
+  ) async throws(RPCError) {
+    let request = Containerd_Task_V3_CheckpointTaskRequest.with {
+      $0.id = id
+      $0.path = path
+      if let options { $0.options = options }
+    }
+    _ = try await call(methods.checkpoint, request, Google_Protobuf_Empty.self, timeout)
+  }
+}

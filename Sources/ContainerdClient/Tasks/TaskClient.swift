@@ -1,0 +1,82 @@
+public import RPCCore
+internal import SwiftProtobuf
+
+/// The tasks behind one shim: one face over versions 2 and 3 of containerd's task API.
+///
+/// Every method throws the `RPCError` of its call untouched, and takes a time limit for the whole
+/// call; without one it waits as long as the connection lives. An empty or absent exec id means a
+/// task's first process.
+public struct TaskClient<Caller: RPCCaller>: Sendable {
+  public let caller: Caller
+  /// 2 or 3.
+  public let version: Int
+  public let namespace: String
+  let methods: TaskMethods
+
+  /// - Parameters:
+  ///   - version: of the task API, from the bootstrap params: 2 or 3.
+  ///   - namespace: containerd's, sent with every call as its ttrpc clients do.
+  /// - Throws: `unsupportedVersion`.
+  public init(caller: Caller, version: Int, namespace: String) throws(ContainerdClientError) {
+    switch version {
+    case 2: methods = .version2
+    case 3: methods = .version3
+    default:
+      throw ContainerdClientError(
+        .unsupportedVersion,
+        "There is no version \(version) of the task API here; versions 2 and 3 are spoken")
+    }
+    self.caller = caller
+    self.version = version
+    self.namespace = namespace
+  }
+
+  private init(downgrading client: TaskClient) {
+    caller = client.caller
+    version = 2
+    namespace = client.namespace
+    methods = .version2
+  }
+
+  /// The same shim by the older API; `nil` when there is none.
+  public func downgraded() -> TaskClient? { version == 3 ? TaskClient(downgrading: self) : nil }
+
+  /// Makes a call, and once more by the older API if the shim does not implement this one.
+  ///
+  /// For the first call to a shim alone (`create` or `connect`), as containerd does: a shim may
+  /// report version 3 and serve version 2, for instance when a new binary found an old one running.
+  /// - Returns: the value, and the client by which it came: its version is the one to remember.
+  public nonisolated(nonsending) func negotiating<Value>(
+    _ body: nonisolated(nonsending) (TaskClient) async throws(RPCError) -> Value
+  ) async throws(RPCError) -> (client: TaskClient, value: Value) {
+    do {
+      return (self, try await body(self))
+    } catch {
+      guard error.isUnimplemented, let older = downgraded() else { throw error }
+      return (older, try await body(older))
+    }
+  }
+
+  nonisolated(nonsending) func call<Request: Message, Response: Message>(
+    _ method: RPCMethod, _ request: Request, _ response: Response.Type, _ timeout: Duration?
+  ) async throws(RPCError) -> Response {
+    let metadata: RPCMetadata = [Self.namespaceKey: namespace]
+    return try await caller.unary(
+      method, request, returning: response,
+      options: RPCCallOptions(timeout: timeout, metadata: metadata))
+  }
+
+  /// Where containerd's `pkg/namespaces` puts the namespace in a ttrpc request.
+  private static var namespaceKey: String { "containerd-namespace-ttrpc" }
+}
+
+extension RPCError {
+  /// The shim answered that it has no such task, process or thing.
+  public var isNotFound: Bool { reason == .status && code == .notFound }
+  /// The shim answered that it already has one by this id.
+  public var isAlreadyExists: Bool { reason == .status && code == .alreadyExists }
+  /// The shim answered that it does not serve this method, or this version of the API.
+  public var isUnimplemented: Bool { reason == .status && code == .unimplemented }
+  /// The connection ended before the answer came: the call may or may not have had its effect.
+  public var isConnectionLost: Bool { reason == .connectionClosed }
+}

@@ -1,0 +1,50 @@
+/// A program to run, with all that the child will have: nothing comes from this process unasked.
+///
+/// The child has the environment given here and no other, the descriptors of the map and no
+/// others, every signal at its default and none blocked.
+public struct Command: Sendable {
+  /// Where the child stands among process groups and sessions.
+  public enum Grouping: Hashable, Sendable {
+    /// In this process's group and session.
+    case inherit
+    /// In a new process group that it leads, so that ``ChildProcess/signalGroup(_:)`` reaches all
+    /// that it starts.
+    case newGroup
+    /// In a new session that it leads, without a controlling terminal.
+    case newSession
+  }
+
+  /// The path of the program's file. There is no search: it must contain a slash, and a relative
+  /// path starts at ``directory``.
+  public var executable: String
+  /// The arguments behind the program's name; `argv[0]` is ``executable``.
+  public var arguments: [String]
+  /// The whole environment, each entry as `KEY=value`.
+  public var environment: [String]
+  /// The child's working directory; `nil` for this process's.
+  public var directory: String?
+  public var grouping: Grouping
+  /// The child's descriptors: its own number to this process's descriptor, which stays open and
+  /// this process's own. Numbers may overlap in any way. 0, 1 and 2 are `/dev/null` when not given.
+  public var descriptors: [Int32: Int32]
+
+  public init(
+    _ executable: String, arguments: [String] = [], environment: [String] = [],
+    directory: String? = nil, grouping: Grouping = .newGroup, descriptors: [Int32: Int32] = [:]
+  ) {
+    self.executable = executable
+    self.arguments = arguments
+    self.environment = environment
+    self.directory = directory
+    self.grouping = grouping
+    self.descriptors = descriptors
+  }
+}
+
+extension Command: CustomStringConvertible {
+  /// The command line, for people: cut when long. The environment, where secrets live, is left out.
+  public var description: String {
+    let line = ([executable] + arguments).joined(separator: " ")
+    return line.utf8.count > 300 ? String(line.prefix(300)) + "…" : line
+  }
+}

@@ -1,0 +1,49 @@
+internal import Glibc
+
+/// A lock file that is held (flock(2)). The file is there only while somebody holds or wants it.
+struct FileLock: Sendable {
+  let descriptor: Int32
+  let path: String
+
+  /// Takes the lock if it is free; nil if somebody holds it in a way that keeps this out.
+  static func tryAcquire(_ path: String, shared: Bool = false) throws(SystemCallError) -> FileLock? {
+    let descriptor = retryingInterrupts {
+      open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o600)
+    }
+    guard descriptor >= 0 else { throw SystemCallError("open", path) }
+    var isHeld = false
+    defer { if !isHeld { close(descriptor) } }
+    let way = (shared ? LOCK_SH : LOCK_EX) | LOCK_NB
+    guard retryingInterrupts({ flock(descriptor, way) }) == 0 else {
+      if errno == EWOULDBLOCK { return nil }
+      throw SystemCallError("flock", path)
+    }
+    // The last holder may have removed the file between our open and our lock. Then this is the lock
+    // of a file that nobody else will ever see, and worth nothing.
+    let mine = try FileStatus.of(descriptor: descriptor, path: path)
+    guard let there = try FileStatus.ofItself(path), there.isSameFile(as: mine) else { return nil }
+    // For the error message of those who wait; not what the lock rests on, so it may fail.
+    let pid = Array("\(getpid())\n".utf8)
+    if ftruncate(descriptor, 0) == 0 { _ = pwrite(descriptor, pid, pid.count, 0) }
+    isHeld = true
+    return FileLock(descriptor: descriptor, path: path)
+  }
+
+  /// Lets go of the lock, and removes the file if nobody else holds it: only who holds it alone may,
+  /// or others could hold the lock of a file that is no longer there.
+  func release() {
+    if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { unlink(path) }
+    close(descriptor)
+  }
+
+  /// The pid that the latest holder wrote, if it did.
+  static func holder(_ path: String) -> Int32? {
+    let descriptor = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)
+    guard descriptor >= 0 else { return nil }
+    defer { close(descriptor) }
+    var text = [UInt8](repeating: 0, count: 16)
+    let count = retryingInterrupts { read(descriptor, &text, text.count) }
+    guard count > 1, text[count - 1] == UInt8(ascii: "\n") else { return nil }
+    return Int32(String(decoding: text[..<(count - 1)], as: UTF8.self))
+  }
+}

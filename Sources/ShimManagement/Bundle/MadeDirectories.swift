@@ -1,0 +1,50 @@
+internal import Glibc
+
+/// The directories that one operation made, so that its failure can take back those and no others.
+struct MadeDirectories {
+  private(set) var paths: [String] = []
+
+  /// Makes a directory with exactly this mode, and with it every parent that is missing. One that is
+  /// there already keeps its mode, but must be a directory, not a link, and of this user.
+  mutating func make(_ path: String, mode: mode_t) throws(SystemCallError) {
+    if let status = try FileStatus.ofItself(path) {
+      guard !status.isLink else { throw SystemCallError("mkdir", path, errno: ELOOP) }
+      guard status.isDirectory else { throw SystemCallError("mkdir", path, errno: ENOTDIR) }
+      guard status.owner == geteuid() else { throw SystemCallError("mkdir", path, errno: EPERM) }
+      return
+    }
+    if let parent = PathText.split(path)?.directory { try makeParents(parent) }
+    do throws(SystemCallError) {
+      try makeNew(path, mode: mode)
+    } catch  where error.errno == EEXIST {
+      // Another process was faster: then its directory must pass the same test.
+      try make(path, mode: mode)
+    }
+  }
+
+  /// Makes a directory that must not be there yet.
+  mutating func makeNew(_ path: String, mode: mode_t) throws(SystemCallError) {
+    guard mkdir(path, mode) == 0 else { throw SystemCallError("mkdir", path) }
+    paths.append(path)
+    // The umask may have taken bits away.
+    guard chmod(path, mode) == 0 else { throw SystemCallError("chmod", path) }
+  }
+
+  /// Parents further up belong to the system: they may be of another user, or reached by a link.
+  private mutating func makeParents(_ path: String) throws(SystemCallError) {
+    var status = stat()
+    if stat(path, &status) == 0 { return }
+    guard errno == ENOENT else { throw SystemCallError("stat", path) }
+    if let parent = PathText.split(path)?.directory { try makeParents(parent) }
+    do throws(SystemCallError) {
+      try makeNew(path, mode: 0o711)
+    } catch  where error.errno == EEXIST {
+      return
+    }
+  }
+
+  /// Removes what was made, newest first. What others have put something into since stays.
+  func remove() {
+    for path in paths.reversed() { rmdir(path) }
+  }
+}

@@ -1,0 +1,109 @@
+internal import Logging
+internal import TTRPC
+internal import RPCCore
+internal import TransportCore
+
+/// One connection to each shim, shared by all tasks that it serves.
+///
+/// containerd opens one for each task; a sandbox with a hundred tasks then costs a hundred
+/// sockets on both sides, and its loss is noticed a hundred times.
+actor ShimConnections {
+  private struct Entry {
+    /// Tells this connection from an earlier one to the same address, whose end is noticed late.
+    let generation: UInt64
+    let dial: Task<TTRPCClient, any Error>
+    var users: Int
+  }
+
+  /// What holds a connection open until it is given back.
+  struct Lease: Sendable {
+    let key: String
+    let client: TTRPCClient
+    fileprivate let generation: UInt64
+  }
+
+  private let registry: ConnectorRegistry
+  private let limit: Duration
+  private var entries: [String: Entry] = [:]
+  private var generations: UInt64 = 0
+
+  init(registry: ConnectorRegistry, limit: Duration) {
+    self.registry = registry
+    self.limit = limit
+  }
+
+  /// The connection to this address: an open one, or a new one that everybody who asks meanwhile
+  /// shares. Every lease must be given back.
+  ///
+  /// - Parameter onLost: called once, with the connection's key, when it ends though somebody still
+  ///   uses it. Only that of the caller who dials is kept.
+  func lease(
+    _ address: TransportAddress, onLost: @escaping @Sendable (String) -> Void
+  ) async throws -> Lease {
+    let key = address.text
+    let entry: Entry
+    if var open = entries[key] {
+      open.users += 1
+      entry = open
+    } else {
+      entry = dial(address, key: key, onLost: onLost)
+    }
+    entries[key] = entry
+    do {
+      return Lease(key: key, client: try await entry.dial.value, generation: entry.generation)
+    } catch {
+      // Everybody who waited for this dial fails; a later caller dials anew.
+      if entries[key]?.generation == entry.generation { entries[key] = nil }
+      throw error
+    }
+  }
+
+  private func dial(
+    _ address: TransportAddress, key: String, onLost: @escaping @Sendable (String) -> Void
+  ) -> Entry {
+    generations += 1
+    let generation = generations
+    var configuration = TTRPCClient.Configuration()
+    configuration.onClose = { [weak self] _ in
+      guard let self else { return }
+      Task { await self.closed(key, generation, onLost) }
+    }
+    let dial = Task { [registry, limit, configuration] () throws -> TTRPCClient in
+      try await TTRPCClient.connect(
+        to: address, using: registry, options: ConnectOptions(timeout: limit, tryLimit: limit),
+        configuration: configuration)
+    }
+    return Entry(generation: generation, dial: dial, users: 1)
+  }
+
+  /// Gives a lease back. The last one closes the connection, and waits until it is closed.
+  func release(_ lease: Lease) async {
+    guard var entry = entries[lease.key], entry.generation == lease.generation else { return }
+    entry.users -= 1
+    guard entry.users == 0 else {
+      entries[lease.key] = entry
+      return
+    }
+    // Forgotten before it is closed: an end that was asked for is no loss.
+    entries[lease.key] = nil
+    await lease.client.close()
+  }
+
+  private func closed(
+    _ key: String, _ generation: UInt64, _ onLost: @Sendable (String) -> Void
+  ) {
+    guard entries[key]?.generation == generation else { return }
+    entries[key] = nil
+    onLost(key)
+  }
+
+  /// Closes all that is still open.
+  func closeAll() async {
+    let all = entries
+    entries = [:]
+    for entry in all.values {
+      // A dial that failed left nothing to close.
+      if let client = try? await entry.dial.value { await client.close() }
+    }
+  }
+}

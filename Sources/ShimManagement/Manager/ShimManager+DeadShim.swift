@@ -1,0 +1,154 @@
+internal import ContainerdAPI
+internal import ContainerdClient
+internal import Logging
+internal import NIOCore
+internal import ShimProtocol
+internal import SwiftProtobuf
+internal import TransportCore
+
+/// What is done when a shim is gone: its binary's `delete` once for each of its tasks, each task's
+/// exit reported once, each bundle removed.
+extension ShimManager {
+  /// The connection that these tasks share has ended without anybody's asking.
+  func connectionLost(_ key: String) {
+    let lost = tasks(onConnection: key)
+    guard let first = lost.first else { return }
+    for task in lost { forget(task) }
+    inBackground { [self] in
+      for task in lost { await task.log?.close() }
+      guard await isDead(first.address) else {
+        configuration.logger.warning(
+          "connection to a shim was lost, but somebody still answers there; nothing is cleaned up",
+          metadata: ["address": "\(first.address)"])
+        return
+      }
+      await cleanUpDead(
+        namespace: first.namespace, at: first.address, knownSandbox: first.sandboxID ?? first.id)
+    }
+  }
+
+  /// Cleans up after every bundle of this namespace whose shim listened at this address: tasks first,
+  /// because a sandbox's bundle knows the shim binary that its tasks need for it.
+  func cleanUpDead(namespace: String, at address: TransportAddress, knownSandbox: String) async {
+    var tasks: [Bundle] = []
+    var sandboxes: [Bundle] = []
+    for bundle in bundles(namespace: namespace) {
+      let files = BundleFiles(path: bundle.path)
+      // A bundle whose parameters cannot be read cannot be known to be of this shim: it stays, and
+      // is listed as damaged.
+      guard let params = try? files.restoreBootstrapParams(),
+        let endpoint = try? params.endpoint(origin: .received), endpoint == address
+      else { continue }
+      if sandboxID(of: bundle) == nil { sandboxes.append(bundle) } else { tasks.append(bundle) }
+    }
+    let binary = sandboxes.lazy.compactMap { self.shimBinary(of: $0) }.first
+    await withTaskGroup { group in
+      for bundle in tasks {
+        group.addTask { await self.cleanUpReporting(bundle, fallback: binary) }
+      }
+    }
+    for bundle in sandboxes { await cleanUpReporting(bundle, fallback: binary) }
+  }
+
+  private func cleanUpReporting(_ bundle: Bundle, fallback: String?) async {
+    do {
+      try await cleanUpDead(bundle, fallback: fallback)
+    } catch {
+      configuration.logger.warning(
+        "cannot clean up after a dead shim",
+        metadata: ["id": "\(bundle.id)", "error": "\(error)"])
+    }
+  }
+
+  /// Cleans up after one task whose shim is gone. Whoever comes second finds nothing to do.
+  ///
+  /// - Parameter fallback: the shim binary to use when the bundle does not name one.
+  /// - Returns: the end that was reported; `nil` if somebody else had cleaned up.
+  @discardableResult
+  func cleanUpDead(_ bundle: Bundle, fallback: String?) async throws(ShimManagementError) -> TaskExit?
+  {
+    try await locked(bundle.namespace, bundle.id) { () throws(ShimManagementError) in
+      guard try self.find(namespace: bundle.namespace, id: bundle.id) != nil else { return nil }
+      let end = await self.deleteByBinary(bundle, fallback: fallback)
+      try await bundle.delete()
+      self.publish(end, of: bundle)
+      return TaskExit(
+        pid: end.pid, status: end.exitStatus, exitedAt: end.hasExitedAt ? end.exitedAt : nil)
+    }
+  }
+
+  private func deleteByBinary(
+    _ bundle: Bundle, fallback: String?
+  ) async -> Containerd_Task_V3_DeleteResponse {
+    var unknown = Containerd_Task_V3_DeleteResponse()
+    // containerd's number for "ended, nobody knows how".
+    unknown.exitStatus = 255
+    unknown.exitedAt = .current
+    guard let binary = shimBinary(of: bundle) ?? fallback else { return unknown }
+    do {
+      return try await launcher.delete(binary: binary, bundle: bundle)
+    } catch {
+      configuration.logger.warning(
+        "shim's delete failed", metadata: ["id": "\(bundle.id)", "error": "\(error)"])
+      return unknown
+    }
+  }
+
+  private func publish(_ end: Containerd_Task_V3_DeleteResponse, of bundle: Bundle) {
+    var exit = Containerd_Events_TaskExit()
+    exit.containerID = bundle.id
+    exit.id = bundle.id
+    exit.pid = end.pid
+    exit.exitStatus = end.exitStatus
+    exit.exitedAt = end.exitedAt
+    var deleted = Containerd_Events_TaskDelete()
+    deleted.containerID = bundle.id
+    deleted.pid = end.pid
+    deleted.exitStatus = end.exitStatus
+    deleted.exitedAt = end.exitedAt
+    publish(exit, topic: EventTopic.taskExit, of: bundle)
+    publish(deleted, topic: EventTopic.taskDelete, of: bundle)
+  }
+
+  private func publish(_ event: some Message, topic: String, of bundle: Bundle) {
+    // Its one error is a message of more than 2 GiB.
+    guard let packed = try? TypeURL.pack(event) else { return }
+    broadcaster.publish(
+      ShimEvent(
+        namespace: bundle.namespace, topic: topic, timestamp: .current, event: packed))
+  }
+
+  /// Whether nobody listens at the address any more. No answer within the limit is no proof.
+  func isDead(_ address: TransportAddress) async -> Bool {
+    do {
+      let connection = try await configuration.registry.connect(
+        to: address, options: ConnectOptions(timeout: configuration.limits.query)
+      ) { _ in }
+      // The connection was only to see whether it comes about.
+      try? await connection.channel.close()
+      return false
+    } catch {
+      return Self.meansDead(error)
+    }
+  }
+
+  func shimBinary(of bundle: Bundle) -> String? {
+    // No file, or a damaged one: the bundle cannot name its binary, which callers take into account.
+    try? BundleFiles(path: bundle.path).readShimBinaryPath()
+  }
+
+  func sandboxID(of bundle: Bundle) -> String? {
+    // Only an attached task's bundle has the file.
+    try? BundleFiles(path: bundle.path).readSandboxID()
+  }
+
+  private func bundles(namespace: String) -> [Bundle] {
+    do {
+      return try Bundle.list(namespace: namespace, in: configuration.directory)
+    } catch {
+      configuration.logger.warning(
+        "cannot list bundles", metadata: ["namespace": "\(namespace)", "error": "\(error)"])
+      return []
+    }
+  }
+}

@@ -1,0 +1,109 @@
+internal import ContainerdAPI
+public import ContainerdClient
+internal import Logging
+internal import RPCCore
+
+extension ShimManager {
+  /// Deletes a task that has ended: in the shim, then its line, then its bundle.
+  ///
+  /// The shim is told to shut down afterwards, which it does not do while it has tasks. An endpoint
+  /// of version 3 to which a task was attached is left alone: it is the sandbox's, and some of
+  /// containerd's shims of that version end with their last task.
+  ///
+  /// - Returns: the task's end; `nil` if the shim did not know the task (it was never created).
+  /// - Throws: what the shim said; nothing is removed then, and deleting can be tried again.
+  @discardableResult
+  public func delete(_ task: ShimTask) async throws(ShimManagementError) -> TaskExit? {
+    try await locked(task.namespace, task.id) { () throws(ShimManagementError) in
+      try self.requireNoTasks(inSandbox: task.id, of: task.namespace)
+      let exit = try await self.deleteInShim(task)
+      self.configuration.onStep(.taskDeleted)
+      // Before the connection goes: its end is no loss any more.
+      self.forget(task)
+      if task.sandboxID == nil || task.version < 3 {
+        await self.shutDown(task)
+      }
+      await self.letGo(of: task)
+      try await task.bundle.delete()
+      self.configuration.onStep(.bundleDeleted)
+      return exit
+    }
+  }
+
+  /// A sandbox is not deleted under its tasks. Attaching holds the sandbox's lock, so none can join
+  /// between this look and the end.
+  private func requireNoTasks(
+    inSandbox id: String, of namespace: String
+  ) throws(ShimManagementError) {
+    let members = try members(ofSandbox: id, namespace: namespace)
+    guard members.isEmpty else {
+      throw ShimManagementError(
+        code: .busy,
+        message: "cannot remove sandbox \(id): \(members.joined(separator: ", ")) "
+          + "\(members.count == 1 ? "is" : "are") attached to it",
+        hint: "Remove the tasks first, or use hawse sandbox rm --force.")
+    }
+  }
+
+  private func deleteInShim(_ task: ShimTask) async throws(ShimManagementError) -> TaskExit? {
+    let limit = configuration.limits.change
+    let answer: Result<TaskExit, RPCError>
+    do {
+      answer = .success(try await task.client.delete(task.id, timeout: limit))
+    } catch {
+      answer = .failure(error)
+    }
+    switch answer {
+    case .success(let exit): return exit
+    case .failure(let error) where error.code == .notFound && error.reason == .status: return nil
+    case .failure(let error):
+      return try await task.call("delete") { _ throws(RPCError) in throw error }
+    }
+  }
+
+  private func shutDown(_ task: ShimTask) async {
+    do {
+      try await task.client.shutdown(task.id, timeout: configuration.limits.shutdown)
+    } catch {
+      // A shim that ends as it is told may close the connection before its answer is out.
+      guard error.reason != .connectionClosed else { return }
+      configuration.logger.warning(
+        "shim did not take Shutdown; it may be left behind",
+        metadata: ["id": "\(task.id)", "error": "\(error)"])
+    }
+  }
+}
+
+extension ShimManager {
+  /// Gives up a task whose creation failed: deletes what the shim may have of it, shuts a shim down
+  /// that was started for it alone, and removes the bundle.
+  ///
+  /// It runs to its end, bounded, though the caller be cancelled, and reports nothing to it: what
+  /// failed first is what the caller must hear of.
+  public func abandon(_ task: ShimTask) async {
+    await inBackground { [self] in
+      guard forget(task) else { return }
+      do {
+        _ = try await task.client.delete(task.id, timeout: configuration.limits.cleanup)
+      } catch {
+        // That the shim does not know the task is what is expected.
+        configuration.logger.debug(
+          "shim's Delete of a task that was not created",
+          metadata: ["id": "\(task.id)", "error": "\(error)"])
+      }
+      if task.sandboxID == nil { await shutDown(task) }
+      await letGo(of: task)
+      await removeBundle(task.bundle, after: "a failed create")
+    }.value
+  }
+
+  func removeBundle(_ bundle: Bundle, after what: String) async {
+    do {
+      try await bundle.delete()
+    } catch {
+      configuration.logger.warning(
+        "cannot remove the bundle after \(what)",
+        metadata: ["id": "\(bundle.id)", "error": "\(error)"])
+    }
+  }
+}

@@ -1,0 +1,156 @@
+internal import Glibc
+internal import Logging
+internal import ProcessSupervision
+internal import ShimProtocol
+internal import SwiftProtobuf
+internal import Synchronization
+internal import TTRPC
+internal import TransportCore
+
+/// Starts shims, attaches tasks to sandboxes whose shim already runs, and cleans up after both.
+///
+/// Its state is on disk, laid out as containerd's, so that any number of processes can work on it
+/// one after the other or at once: what belongs to one id is done under that id's lock.
+public final class ShimManager: Sendable {
+  public let configuration: Configuration
+  let launcher: ShimLauncher
+  let binaries = ShimBinaryLocator()
+  let connections: ShimConnections
+  let broadcaster = EventBroadcaster()
+  private let state = Mutex(State())
+
+  private struct State {
+    /// By identity: a process may take up the same task more than once.
+    var tasks: [ObjectIdentifier: ShimTask] = [:]
+    var cleanups: [Int: Task<Void, Never>] = [:]
+    var cleanupsSoFar = 0
+  }
+
+  /// - Throws: ``ShimManagementError`` when the state directory is not fit to be used.
+  public init(_ configuration: Configuration) throws(ShimManagementError) {
+    try configuration.directory.open()
+    self.configuration = configuration
+    self.launcher = ShimLauncher(configuration: configuration)
+    self.connections = ShimConnections(
+      registry: configuration.registry, limit: configuration.limits.connect)
+  }
+
+  /// The events that the manager itself publishes: the end of a task whose shim died before it could
+  /// say so.
+  public func events() -> AsyncStream<ShimEvent> { broadcaster.subscribe() }
+
+  /// Waits until what was begun to clean up after lost connections is done, which is bounded by
+  /// ``Limits/cleanup`` for each task.
+  public func settle() async {
+    while let cleanup = state.withLock({ $0.cleanups.first?.value }) {
+      await cleanup.value
+    }
+  }
+
+  /// Gives a task's share of its connection back, and leaves the task as it is.
+  public func release(_ task: ShimTask) async {
+    guard forget(task) else { return }
+    await letGo(of: task)
+  }
+
+  // MARK: - What the operations share
+
+  func adopt(_ task: ShimTask) {
+    state.withLock { $0.tasks[ObjectIdentifier(task)] = task }
+  }
+
+  /// - Returns: whether this process still knew the task. Who is told yes owns its end.
+  @discardableResult
+  func forget(_ task: ShimTask) -> Bool {
+    state.withLock { $0.tasks.removeValue(forKey: ObjectIdentifier(task)) != nil }
+  }
+
+  /// Gives back what a task holds: its share of the connection, and its shim's log.
+  func letGo(of task: ShimTask) async {
+    await connections.release(task.lease)
+    await task.log?.close()
+  }
+
+  func tasks(onConnection key: String) -> [ShimTask] {
+    state.withLock { $0.tasks.values.filter { $0.lease.key == key } }
+  }
+
+  /// Runs a cleanup that nobody's cancellation stops, and that `settle` waits for.
+  @discardableResult
+  func inBackground(_ cleanup: @escaping @Sendable () async -> Void) -> Task<Void, Never> {
+    state.withLock { state in
+      state.cleanupsSoFar += 1
+      let number = state.cleanupsSoFar
+      let task = Task.detached { [self] in
+        await cleanup()
+        self.state.withLock { $0.cleanups[number] = nil }
+      }
+      state.cleanups[number] = task
+      return task
+    }
+  }
+
+  /// Connects to a shim, by the connection that is there or a new one.
+  func lease(
+    _ address: TransportAddress, for subject: String
+  ) async throws(ShimManagementError) -> ShimConnections.Lease {
+    do {
+      return try await connections.lease(address) { [weak self] key in
+        self?.connectionLost(key)
+      }
+    } catch let error as TransportError {
+      throw ShimManagementError(
+        code: Self.meansDead(error) ? .shimDied : .attachFailed,
+        message: "cannot connect to the shim of \(subject) at \(address)",
+        hint: Self.meansDead(error) ? "Nobody listens there any more." : nil, cause: error)
+    } catch {
+      throw ShimManagementError(
+        code: .attachFailed, message: "cannot connect to the shim of \(subject) at \(address)",
+        cause: error)
+    }
+  }
+
+  /// Gives a bundle its line to a shim. A connection that came about is given back if anything after
+  /// it fails.
+  func connect(
+    _ bundle: Bundle, sandboxID: String?, joined: ShimTask.Joined, params: BootstrapParams,
+    address: TransportAddress, since began: ContinuousClock.Instant, log: ShimLog? = nil
+  ) async throws(ShimManagementError) -> ShimTask {
+    let lease = try await lease(address, for: sandboxID.map { "sandbox \($0)" } ?? bundle.id)
+    configuration.onStep(.connected)
+    do throws(ShimManagementError) {
+      let task = try ShimTask(
+        bundle: bundle, sandboxID: sandboxID, joined: joined, params: params, address: address,
+        joinDuration: ContinuousClock.now - began, lease: lease, log: log, manager: configuration)
+      if joined != .loaded {
+        try write(JoinRecord.file, of: bundle) { () throws(ShimProtocolError) in
+          try JoinRecord(task).write(to: BundleFiles(path: bundle.path))
+        }
+      }
+      adopt(task)
+      return task
+    } catch {
+      await connections.release(lease)
+      throw error
+    }
+  }
+
+  /// Whether a failed connect proves that no process listens any more. A time-out does not.
+  static func meansDead(_ error: TransportError) -> Bool {
+    guard let last = error.attempts.last?.failure, last.phase == .connect else { return false }
+    return last.errno == ECONNREFUSED || last.errno == ENOENT
+  }
+
+  /// The address that bootstrap parameters name, which may be only what a file may name.
+  func endpoint(
+    of params: BootstrapParams, for subject: String
+  ) throws(ShimManagementError) -> TransportAddress {
+    do {
+      return try params.endpoint(origin: .received)
+    } catch {
+      throw ShimManagementError(
+        code: .attachFailed,
+        message: "the shim of \(subject) cannot be reached at the address that it gave", cause: error)
+    }
+  }
+}

@@ -1,0 +1,182 @@
+public import ContainerdClient
+internal import Logging
+public import RPCCore
+internal import ShimProtocol
+internal import SwiftProtobuf
+internal import Synchronization
+public import TTRPC
+public import TransportCore
+
+/// A task's line to the shim that serves it: its own, or its sandbox's.
+///
+/// It holds its share of the connection until ``ShimManager/delete(_:)`` or
+/// ``ShimManager/release(_:)``.
+public final class ShimTask: Sendable {
+  /// How the task came to its shim.
+  public enum Joined: String, Sendable, Hashable {
+    /// A shim was started for it.
+    case started
+    /// The shim binary was run, and answered with the address of the sandbox's running shim.
+    case reused
+    /// It was attached to the sandbox's running shim; no binary was run.
+    case attached
+    /// It was there before; this process found its bundle.
+    case loaded
+  }
+
+  public let bundle: Bundle
+  /// The sandbox that the task belongs to. `nil`: it has a shim of its own.
+  public let sandboxID: String?
+  public let joined: Joined
+  /// The shim's address, with the protocol.
+  public let address: TransportAddress
+  /// From the request until the connection stood.
+  public let joinDuration: Duration
+
+  let lease: ShimConnections.Lease
+  /// The log of the shim that was started for this task, read for as long as this is held.
+  let log: ShimLog?
+  private let manager: ShimManager.Configuration
+  private let agreed: Mutex<TaskClient<TTRPCClient>>
+
+  public var id: String { bundle.id }
+  public var namespace: String { bundle.namespace }
+  /// The version of the task API that is spoken. It falls from 3 to 2 when the shim turns out not to
+  /// know 3.
+  public var version: Int { client.version }
+  /// The task service, in the version that is spoken.
+  public var client: TaskClient<TTRPCClient> { agreed.withLock { $0 } }
+  public var connection: TTRPCClient { lease.client }
+
+  init(
+    bundle: Bundle, sandboxID: String?, joined: Joined, params: BootstrapParams,
+    address: TransportAddress, joinDuration: Duration, lease: ShimConnections.Lease,
+    log: ShimLog?, manager: ShimManager.Configuration
+  ) throws(ShimManagementError) {
+    let service: TaskClient<TTRPCClient>
+    do {
+      service = try TaskClient(
+        caller: lease.client, version: params.version, namespace: bundle.namespace)
+    } catch {
+      throw ShimManagementError(
+        code: .attachFailed, message: "cannot talk to the shim of \(bundle.id) at \(address)",
+        cause: error)
+    }
+    self.bundle = bundle
+    self.sandboxID = sandboxID
+    self.joined = joined
+    self.address = address
+    self.joinDuration = joinDuration
+    self.lease = lease
+    self.log = log
+    self.manager = manager
+    self.agreed = Mutex(service)
+  }
+
+  /// Makes a call and says, when it fails, what failed on what.
+  ///
+  /// - Parameter action: the verb for the message, such as "start".
+  /// - Throws: ``ShimManagementError`` with code `.shimDied` when the connection was lost, `.timedOut`
+  ///   when the shim did not answer, else `.callFailed`; the cause is the ``RPCError``.
+  public func call<Result: Sendable>(
+    _ action: String,
+    _ body: @Sendable (TaskClient<TTRPCClient>) async throws(RPCError) -> Result
+  ) async throws(ShimManagementError) -> Result {
+    do {
+      return try await body(client)
+    } catch {
+      throw failure(of: action, error)
+    }
+  }
+
+  /// Creates the task: the first call on a new line, which shows whether the shim speaks the version
+  /// that its bootstrap parameters say. If not, version 2 is tried, and kept in the bundle.
+  ///
+  /// - Returns: the pid of the task's init, which waits until ``start()``.
+  public func create(_ creation: TaskCreation) async throws(ShimManagementError) -> UInt32 {
+    let limit = manager.limits.change
+    let pid = try await negotiating("create") { client throws(RPCError) in
+      try await client.create(creation, timeout: limit)
+    }
+    manager.onStep(.taskCreated)
+    return pid
+  }
+
+  /// Asks who serves the task. It is answered before the task is created, too.
+  public func connect() async throws(ShimManagementError) -> ShimConnection {
+    let limit = manager.limits.query
+    return try await negotiating("reach") { client throws(RPCError) in
+      try await client.connect(self.id, timeout: limit)
+    }
+  }
+
+  /// Starts the created task.
+  ///
+  /// - Returns: the pid of its init.
+  @discardableResult
+  public func start() async throws(ShimManagementError) -> UInt32 {
+    let limit = manager.limits.change
+    let pid = try await call("start") { client throws(RPCError) in
+      try await client.start(self.id, timeout: limit)
+    }
+    manager.onStep(.taskStarted)
+    return pid
+  }
+
+  /// Waits until the task, or one of its execs, has ended. There is no limit but the connection's
+  /// life.
+  public func wait(execID: String? = nil) async throws(ShimManagementError) -> TaskExit {
+    try await call("wait for") { client throws(RPCError) in
+      try await client.wait(self.id, execID: execID)
+    }
+  }
+
+  private func negotiating<Value: Sendable>(
+    _ action: String,
+    _ body: @Sendable (TaskClient<TTRPCClient>) async throws(RPCError) -> Value
+  ) async throws(ShimManagementError) -> Value {
+    let client = client
+    do {
+      let (agreed, value) = try await client.negotiating(body)
+      if agreed.version != client.version {
+        self.agreed.withLock { $0 = agreed }
+        rememberVersion()
+      }
+      return value
+    } catch {
+      throw failure(of: action, error)
+    }
+  }
+
+  private func rememberVersion() {
+    let files = BundleFiles(path: bundle.path)
+    do {
+      var params = try files.readBootstrapParams()
+      params.version = 2
+      try files.write(params)
+    } catch {
+      // The next process will ask again and be told the same.
+      manager.logger.warning(
+        "cannot record that the shim speaks version 2",
+        metadata: ["id": "\(id)", "error": "\(error)"])
+    }
+  }
+
+  private func failure(of action: String, _ error: RPCError) -> ShimManagementError {
+    let subject = sandboxID.map { "task \(id) in sandbox \($0)" } ?? "task \(id)"
+    switch error.reason {
+    case .connectionClosed:
+      return ShimManagementError(
+        code: .shimDied,
+        message: "cannot \(action) \(subject): the connection to its shim at \(address) was lost",
+        hint: "The shim ended or was killed; what it left is cleaned up.", cause: error)
+    case .deadline:
+      return ShimManagementError(
+        code: .timedOut, message: "cannot \(action) \(subject): its shim at \(address) does not answer",
+        hint: "Run hawse sandbox rm --force to remove a sandbox whose shim is mute.", cause: error)
+    default:
+      return ShimManagementError(
+        code: .callFailed, message: "cannot \(action) \(subject)", cause: error)
+    }
+  }
+}

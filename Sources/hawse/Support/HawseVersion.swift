@@ -1,0 +1,4 @@
+enum HawseVersion {
+  static let number = "0.1.0"
+  static let text = "hawse \(number)"
+}

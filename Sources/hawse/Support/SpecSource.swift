@@ -1,0 +1,78 @@
+import ContainerdClient
+import Foundation
+import ShimManagement
+import ShimProtocol
+
+/// The OCI spec and the root file system that the flags ask for.
+struct SpecSource {
+  var spec: OCISpec
+  var rootfs: [RootMount]
+
+  /// - Parameters:
+  ///   - args: the command; with `--config` it may be empty, and replaces the file's when it is not.
+  init(
+    _ flags: ContainerFlags, id: String, namespace: String, args: [String], terminal: Bool
+  ) throws {
+    rootfs = []
+    if let directory = flags.rootfs {
+      let source = try RootfsSource(directory: Self.absolute(directory), readonly: flags.readOnly)
+      let mount = source.bindMount
+      rootfs = [
+        RootMount(
+          type: mount.type, source: mount.source, target: mount.target, options: mount.options)
+      ]
+    }
+    if let file = flags.config {
+      spec = try Self.read(file)
+      if !args.isEmpty { spec.args = args }
+      if rootfs.isEmpty { try Self.requireAbsoluteRoot(of: spec, file: file) }
+      if !rootfs.isEmpty { spec.rootPath = "rootfs" }
+    } else {
+      guard !rootfs.isEmpty else {
+        throw ShimManagementError(
+          code: .invalidRootfs, message: "cannot make a container \(id) without a root file system",
+          hint: "Name a directory with --rootfs, or a config.json with --config.")
+      }
+      spec = try OCISpec.standard(
+        id: id, namespace: namespace, args: args, env: flags.env, cwd: flags.cwd,
+        terminal: terminal, user: try flags.user.map { try OCIUser(parsing: $0) } ?? OCIUser(),
+        readonlyRootfs: flags.readOnly, hostname: flags.hostname)
+    }
+    for mount in flags.mount { spec.addMount(try OCIMount(parsing: mount)) }
+  }
+
+  private static func read(_ file: String) throws -> OCISpec {
+    let bytes: [UInt8]
+    do {
+      let path = absolute(file)
+      let directory = (path as NSString).deletingLastPathComponent
+      bytes = try BundleFiles(path: directory).read(
+        (path as NSString).lastPathComponent, limit: BundleFiles.maximumConfigSize)
+    } catch {
+      throw ShimManagementError(
+        code: .invalidSpec, message: "cannot read the config \(file)", cause: error)
+    }
+    do {
+      return try OCISpec(parsing: bytes)
+    } catch {
+      throw ShimManagementError(
+        code: .invalidSpec, message: "cannot use the config \(file)", cause: error)
+    }
+  }
+
+  /// The bundle is ours, so a root that the file gives relative to itself would not be found there.
+  private static func requireAbsoluteRoot(of spec: OCISpec, file: String) throws {
+    guard let root = spec.rootPath, root.hasPrefix("/") else {
+      throw ShimManagementError(
+        code: .invalidRootfs,
+        message: "the config \(file) gives its root file system as "
+          + "\(spec.rootPath.map { "\"\($0)\"" } ?? "nothing"), which is relative to its own bundle",
+        hint: "Name the directory with --rootfs, or write an absolute root.path.")
+    }
+    _ = try RootfsSource(directory: root)
+  }
+
+  private static func absolute(_ path: String) -> String {
+    path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
+  }
+}

@@ -1,0 +1,143 @@
+import Glibc
+import NIOCore
+import NIOPosix
+import Testing
+import TransportCore
+import UnixTransport
+
+/// A directory of a test's own, gone with it.
+final class TemporaryDirectory: Sendable {
+  let path: String
+
+  init() throws {
+    var template = Array("/tmp/hawsepipe-XXXXXX".utf8CString)
+    guard mkdtemp(&template) != nil else { throw Failure(what: "mkdtemp: \(errnoText(errno))") }
+    path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+  }
+
+  deinit { Self.remove(path) }
+
+  func address(_ name: String) -> TransportAddress {
+    TransportAddress(place: .unix(path: path + "/" + name))
+  }
+
+  private static func remove(_ path: String) {
+    guard let directory = opendir(path) else { return }
+    while let entry = readdir(directory) {
+      let name = withUnsafePointer(to: &entry.pointee.d_name) {
+        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      }
+      if name == "." || name == ".." { continue }
+      if unlink(path + "/" + name) != 0 { remove(path + "/" + name) }
+    }
+    closedir(directory)
+    rmdir(path)
+  }
+}
+
+struct Failure: Error { var what: String }
+
+func uniqueAbstract() -> TransportAddress {
+  TransportAddress(place: .abstract(name: "hawsepipe-test-\(UInt64.random(in: 0...UInt64.max))"))
+}
+
+/// Waits for a condition that another thread or process brings about; an upper bound against hangs.
+func eventually(_ what: String, _ condition: () -> Bool) async throws {
+  let clock = ContinuousClock()
+  let end = clock.now + .seconds(30)
+  while !condition() {
+    guard clock.now < end else { throw Failure(what: "not in time: \(what)") }
+    try await clock.sleep(for: .milliseconds(5))
+  }
+}
+
+/// Sends back what it gets, after a greeting.
+final class EchoHandler: ChannelInboundHandler {
+  typealias InboundIn = ByteBuffer
+  typealias OutboundOut = ByteBuffer
+
+  private let greeting: String
+
+  init(greeting: String = "") { self.greeting = greeting }
+
+  func channelActive(context: ChannelHandlerContext) {
+    if !greeting.isEmpty {
+      context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: greeting)), promise: nil)
+    }
+    context.fireChannelActive()
+  }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    context.writeAndFlush(wrapOutboundOut(unwrapInboundIn(data)), promise: nil)
+  }
+}
+
+/// Everything that a connection brings, as a stream of texts.
+final class Incoming: ChannelInboundHandler {
+  typealias InboundIn = ByteBuffer
+
+  private let texts: AsyncStream<String>.Continuation
+
+  init(_ texts: AsyncStream<String>.Continuation) { self.texts = texts }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    texts.yield(String(buffer: unwrapInboundIn(data)))
+  }
+
+  func channelInactive(context: ChannelHandlerContext) { texts.finish() }
+}
+
+/// A connection with its incoming bytes.
+struct TextConnection {
+  let connection: Connection
+  private var texts: AsyncStream<String>.Iterator
+  private var rest = ""
+
+  static func connect(
+    to address: TransportAddress, _ options: ConnectOptions = ConnectOptions()
+  ) async throws -> TextConnection {
+    let (stream, continuation) = AsyncStream<String>.makeStream()
+    let connection = try await UnixConnector().connect(to: address, options: options) { channel in
+      try channel.pipeline.syncOperations.addHandler(Incoming(continuation))
+    }
+    return TextConnection(connection: connection, texts: stream.makeAsyncIterator())
+  }
+
+  private init(connection: Connection, texts: AsyncStream<String>.Iterator) {
+    self.connection = connection
+    self.texts = texts
+  }
+
+  func send(_ text: String) async throws {
+    try await connection.channel.writeAndFlush(ByteBuffer(string: text))
+  }
+
+  /// The next `count` characters, or fewer at the end.
+  mutating func read(_ count: Int) async -> String {
+    while rest.count < count, let text = await texts.next() { rest += text }
+    defer { rest = String(rest.dropFirst(count)) }
+    return String(rest.prefix(count))
+  }
+
+  func close() async throws { try await connection.channel.close() }
+}
+
+/// Runs an echo server at a listener while `body` runs.
+func withEchoServer<Result: Sendable>(
+  _ listener: UnixListener, policy: PeerPolicy? = nil, greeting: String = "",
+  _ body: @Sendable @escaping () async throws -> Result
+) async throws -> Result {
+  try await withThrowingTaskGroup(of: Void.self) { group in
+    group.addTask {
+      try await listener.run(policy: policy) { channel in
+        try channel.pipeline.syncOperations.addHandler(EchoHandler(greeting: greeting))
+      } onConnection: { connection in
+        try? await connection.channel.closeFuture.get()
+      }
+    }
+    let result = try await body()
+    group.cancelAll()
+    try await group.waitForAll()
+    return result
+  }
+}
