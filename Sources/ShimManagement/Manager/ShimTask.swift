@@ -123,11 +123,14 @@ public final class ShimTask: Sendable {
     return pid
   }
 
-  /// Waits until the task, or one of its execs, has ended. There is no limit but the connection's
-  /// life.
-  public func wait(execID: String? = nil) async throws(ShimManagementError) -> TaskExit {
+  /// Waits until the task, or one of its execs, has ended.
+  ///
+  /// - Parameter timeout: `nil`: there is no limit but the connection's life.
+  public func wait(
+    execID: String? = nil, timeout: Duration? = nil
+  ) async throws(ShimManagementError) -> TaskExit {
     try await call("wait for") { client throws(RPCError) in
-      try await client.wait(self.id, execID: execID)
+      try await client.wait(self.id, execID: execID, timeout: timeout)
     }
   }
 

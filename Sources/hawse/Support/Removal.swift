@@ -45,14 +45,13 @@ struct Removal {
     do {
       try await task.client.kill(
         task.id, signal: UInt32(SIGKILL), all: true, timeout: Self.patience)
-    } catch where error.isNotFound {
+    } catch {
       // It ended meanwhile.
+      guard error.isNotFound else { throw error }
     }
     // A task that was never started has nothing to wait for: deleting it ends its init.
     guard state.status != .created else { return }
-    _ = try await task.call("wait for the end of") { client throws(RPCError) in
-      try await client.wait(task.id, timeout: Self.patience)
-    }
+    _ = try await task.wait(timeout: Self.patience)
   }
 
   private static func reason(_ report: ShimManager.Report) -> String {

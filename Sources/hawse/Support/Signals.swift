@@ -13,14 +13,19 @@ final class Signals: Sendable {
   static let shared = Signals()
 
   private let receiver = Mutex<Receiver?>(nil)
-  private let sources = Mutex<[any DispatchSourceSignal]>([])
+  private let sources = Mutex<[Source]>([])
+
+  /// Held to keep the source alive, and never used again: that is why it may be shared.
+  private struct Source: @unchecked Sendable {
+    let source: any DispatchSourceSignal
+  }
 
   private init() {}
 
   /// Takes the signals from their default action. To be called once, early.
   func take(_ first: @escaping Receiver) {
     receiver.withLock { $0 = first }
-    let made = Self.taken.map { number in
+    let made = Self.taken.map { number -> Source in
       signal(number, SIG_IGN)
       let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
       source.setEventHandler { [self] in
@@ -28,7 +33,7 @@ final class Signals: Sendable {
         receiver?(number)
       }
       source.resume()
-      return source
+      return Source(source: source)
     }
     sources.withLock { $0 = made }
     // A reader of our output that goes away is an error of a write, not our end.
@@ -39,10 +44,8 @@ final class Signals: Sendable {
   func redirected<Result>(
     to other: @escaping Receiver, _ body: () async throws -> Result
   ) async rethrows -> Result {
-    let before = receiver.withLock { current in
-      defer { current = other }
-      return current
-    }
+    let before = receiver.withLock { $0 }
+    receiver.withLock { $0 = other }
     defer { receiver.withLock { $0 = before } }
     return try await body()
   }
