@@ -21,7 +21,8 @@ let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let argumentParser: Target.Dependency =
   .product(name: "ArgumentParser", package: "swift-argument-parser")
 
-func library(_ name: String, at path: String? = nil, _ dependencies: [Target.Dependency]) -> Target {
+func library(_ name: String, at path: String? = nil, _ dependencies: [Target.Dependency]) -> Target
+{
   .target(
     name: name, dependencies: dependencies, path: path ?? "Sources/\(name)",
     swiftSettings: strict)

@@ -11,7 +11,7 @@ struct ConnectionTablesTests {
     var table = StreamTable<UInt32>()
     var model: [UInt32: UInt32] = [:]
     var next: UInt32 = 1
-    for _ in 0..<5_000 {
+    for _ in 0..<1_500 {
       switch Int.random(in: 0..<10, using: &random) {
       case 0..<5:
         table.insert(next, for: next)
@@ -36,10 +36,12 @@ struct ConnectionTablesTests {
   func longLived() {
     var table = StreamTable<String>()
     table.insert("wait", for: 1)
+    var lost = 0
     for id in stride(from: 3 as UInt32, to: 2_000_003, by: 2) {
       table.insert("short", for: id)
-      #expect(table.remove(id) == "short")
+      if table.remove(id) != "short" { lost += 1 }
     }
+    #expect(lost == 0)
     #expect(table.count == 1)
     #expect(table.remove(1) == "wait")
   }
@@ -76,12 +78,14 @@ struct ConnectionTablesTests {
   @Test("calls that end in time do not fill the queue")
   func deadlineMemory() {
     var queue = DeadlineQueue<Entry> { $0.isLive }
+    var most = 0
     for index in 0..<100_000 as Range<UInt64> {
       let entry = Entry(index)
       queue.insert(entry, at: .uptimeNanoseconds(1_000_000 + index))
       entry.isLive = false
       queue.forget()
-      #expect(queue.count < 200)
+      most = max(most, queue.count)
     }
+    #expect(most < 200)
   }
 }

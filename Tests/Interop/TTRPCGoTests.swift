@@ -1,0 +1,237 @@
+import Glibc
+import ProcessSupervision
+import RPCCore
+import SwiftProtobuf
+import TTRPC
+import Testing
+import TransportCore
+import UnixTransport
+
+private typealias Text = Google_Protobuf_StringValue
+
+/// Debian 12's Go ttrpc is 1.1.1, the generation before streaming.
+@Suite("ttrpc with the Go implementation at the other end", .goPeer, .timeLimit(.minutes(5)))
+struct TTRPCGoTests {
+  private let connectors = ConnectorRegistry([UnixConnector()])
+
+  private static func address(_ name: String) throws -> (String, TransportAddress) {
+    let peer = try #require(GoPeer.current)
+    let path = "\(peer.directory)/\(name)-\(UInt32.random(in: 0 ... .max))"
+    return (path, TransportAddress(place: .unix(path: path)))
+  }
+
+  // MARK: Our client, their server
+
+  /// Runs `body` with a client of a Go server, and with that server's process.
+  private func withGoServer(
+    _ body: @Sendable (TTRPCClient, ChildProcess) async throws -> Void
+  ) async throws {
+    let peer = try #require(GoPeer.current)
+    let (path, address) = try Self.address("go")
+    defer { unlink(path) }
+    let server = try Command(peer.executable, arguments: ["serve", path]).spawn()
+    let client = try await TTRPCClient.connect(
+      to: address, using: connectors,
+      options: ConnectOptions(timeout: .seconds(30), mode: .waitUntilReady()))
+    do {
+      try await body(client, server)
+    } catch {
+      server.signal(SIGKILL)
+      throw error
+    }
+    await client.close()
+    server.signal(SIGKILL)
+    _ = try await server.wait()
+  }
+
+  private static func call(
+    _ client: TTRPCClient, _ method: String, _ text: String = "",
+    timeout: Duration? = .seconds(60), metadata: RPCMetadata = [:]
+  ) async throws(RPCError) -> String {
+    try await client.unary(
+      RPCMethod(service: "t.S", name: method), Text.with { $0.value = text },
+      returning: Text.self, options: RPCCallOptions(timeout: timeout, metadata: metadata)
+    ).value
+  }
+
+  /// What a call fails with.
+  private static func failure(
+    _ client: TTRPCClient, _ method: String, _ text: String = "", timeout: Duration? = nil
+  ) async -> RPCError? {
+    do throws(RPCError) {
+      let answer = try await call(client, method, text, timeout: timeout)
+      Issue.record("\(method) answered \(answer.prefix(100))")
+      return nil
+    } catch {
+      return error
+    }
+  }
+
+  @Test("a Go server answers, sees our metadata and our deadline, and its errors arrive")
+  func clientBasics() async throws {
+    try await withGoServer { client, _ in
+      #expect(try await Self.call(client, "Echo", "naïve ✓") == "naïve ✓")
+      #expect(try await Self.call(client, "Echo") == "")
+      let metadata: RPCMetadata = ["Key": "a", "key": "b", "other": "c"]
+      #expect(try await Self.call(client, "Metadata", "key", metadata: metadata) == "a,b")
+      let remaining = try await Self.call(client, "Remaining", timeout: .seconds(50))
+      #expect((1...50_000).contains(try #require(Int(remaining))))
+      #expect(try await Self.call(client, "Remaining", timeout: nil) == "none")
+
+      let notFound = await Self.failure(client, "Fail", "no such thing")
+      #expect(notFound?.code == .notFound)
+      #expect(notFound?.message == "no such thing")
+      #expect(notFound?.reason == .status)
+      #expect(await Self.failure(client, "Nope")?.code == .unimplemented)
+      let late = await Self.failure(client, "Hang", timeout: .milliseconds(50))
+      #expect(late?.code == .deadlineExceeded)
+      #expect(try await Self.call(client, "Echo", "still here") == "still here")
+    }
+  }
+
+  @Test("4 MiB is the limit of both directions, and only the call above it fails")
+  func clientEdges() async throws {
+    try await withGoServer { client, _ in
+      // An answer's envelope is status-less: 5 bytes for its payload, 5 for the text in it.
+      let largest = (4 << 20) - 10
+      let letters = try await Self.call(client, "Letters", "\(largest)")
+      #expect(letters.utf8.count == largest)
+      let tooLarge = await Self.failure(client, "Letters", "\(largest + 1)")
+      #expect(tooLarge?.code == .resourceExhausted)
+      #expect(tooLarge?.reason == .oversize)
+      // A request has the names beside, 5 and 6 bytes.
+      let text = String(repeating: "x", count: largest - 11)
+      let sent = await Self.failure(client, "Echo", text + "x")
+      #expect(sent?.reason == .oversize)
+      let echoed = try await Self.call(client, "Echo", text, timeout: nil)
+      #expect(echoed == text)
+    }
+  }
+
+  @Test("ten thousand calls at once each get their own answer from a Go server")
+  func clientMany() async throws {
+    try await withGoServer { client, _ in
+      let wrong = try await withThrowingTaskGroup(of: Bool.self) { group in
+        for index in 0..<10_000 {
+          group.addTask { try await Self.call(client, "Echo", "\(index)") != "\(index)" }
+        }
+        return try await group.reduce(0) { $0 + ($1 ? 1 : 0) }
+      }
+      #expect(wrong == 0)
+    }
+  }
+
+  @Test("kill -9 of the Go server ends every waiting call, once")
+  func serverKilled() async throws {
+    try await withGoServer { client, server in
+      await withTaskGroup(of: RPCError?.self) { group in
+        for _ in 0..<100 { group.addTask { await Self.failure(client, "Hang") } }
+        // Most are on their way by now; one that comes later must fail in the same way.
+        _ = try? await Self.call(client, "Echo")
+        server.signal(SIGKILL)
+        for await error in group {
+          #expect(error?.code == .unavailable)
+          #expect(error?.reason == .connectionClosed)
+        }
+      }
+      await client.waitUntilClosed()
+      #expect(!client.isConnected)
+    }
+  }
+
+  // MARK: Their client, our server
+
+  /// Runs `body` with the path of a server of ours.
+  private func withOurServer(
+    hanging: @escaping @Sendable (String) -> Void = { _ in },
+    _ body: @Sendable (GoPeer, String) async throws -> Void
+  ) async throws {
+    let peer = try #require(GoPeer.current)
+    let (path, address) = try Self.address("ours")
+    var server = TTRPCServer()
+    server.register(service: "t.S", method: "Echo") { (text: Text, _) in text }
+    server.register(service: "t.S", method: "Metadata") { (key: Text, context) in
+      Text.with { $0.value = context.metadata.values(for: key.value).joined(separator: ",") }
+    }
+    server.register(service: "t.S", method: "Remaining") { (_: Text, context) in
+      Text.with { $0.value = "\(context.timeout?.components.seconds ?? -1)" }
+    }
+    server.register(service: "t.S", method: "Fail") { (text: Text, _) -> Text in
+      throw RPCError(code: .notFound, message: text.value)
+    }
+    server.register(service: "t.S", method: "Letters") { (size: Text, _) in
+      Text.with { $0.value = String(repeating: "x", count: Int(size.value) ?? 0) }
+    }
+    server.register(service: "t.S", method: "Hang") { (text: Text, _) in
+      hanging("began")
+      do {
+        try await Task.sleep(for: .seconds(600))
+      } catch {
+        hanging("was cancelled")
+        throw error
+      }
+      return text
+    }
+    let listener = try UnixListener(bindingTo: address)
+    try await withThrowingTaskGroup(of: Void.self) { [server] group in
+      group.addTask { try await server.run(on: listener) }
+      try await body(peer, path)
+      group.cancelAll()
+      try await group.waitForAll()
+    }
+  }
+
+  @Test("a Go client is answered, its metadata and deadline are seen, and our errors arrive")
+  func serverBasics() async throws {
+    try await withOurServer { peer, path in
+      #expect(try await peer.run("call", path, "Echo", "naïve ✓", "60s") == "ok naïve ✓")
+      #expect(try await peer.run("call", path, "Echo", "", "60s") == "ok ")
+      #expect(
+        try await peer.run("call", path, "Metadata", "key", "60s", "Key=a", "key=b", "other=c")
+          == "ok a,b")
+      let remaining = try await peer.run("call", path, "Remaining", "", "50s")
+      #expect(["ok 49", "ok 50"].contains(remaining))
+      #expect(try await peer.run("call", path, "Fail", "nope", "60s") == "error 5 nope")
+      #expect(try await peer.run("call", path, "Nope", "", "60s") == "error 12 method Nope")
+      let late = try await peer.run("call", path, "Hang", "", "50ms")
+      #expect(late.contains("context deadline exceeded"))
+    }
+  }
+
+  @Test("a Go client's 4 MiB are taken; a byte more is refused, and so is such an answer")
+  func serverEdges() async throws {
+    try await withOurServer { peer, path in
+      let largest = (4 << 20) - 10
+      #expect(
+        try await peer.run("call", path, "Letters", "\(largest)", "60s") == "ok size:\(largest)")
+      #expect(
+        try await peer.run("call", path, "Letters", "\(largest + 1)", "60s")
+          == "error 8 message length 4194305 exceed maximum message size of 4194304")
+      let refused = try await peer.run("call", path, "Echo", "size:\(4 << 20)", "60s")
+      #expect(refused.hasPrefix("error 8 message length 41943"))
+    }
+  }
+
+  @Test("ten thousand calls at once each get their own answer from our server")
+  func serverMany() async throws {
+    try await withOurServer { peer, path in
+      let line = try await peer.run("many", path, "10000")
+      #expect(line == "ok 10000")
+    }
+  }
+
+  @Test("kill -9 of a Go client cancels the handler of its call")
+  func clientKilled() async throws {
+    let (events, event) = AsyncStream.makeStream(of: String.self)
+    try await withOurServer(hanging: { event.yield($0) }) { peer, path in
+      let client = try Command(
+        peer.executable, arguments: ["call", path, "Hang", "", "600s"]
+      ).spawn()
+      var seen = events.makeAsyncIterator()
+      #expect(await seen.next() == "began")
+      client.signal(SIGKILL)
+      _ = try await client.wait()
+      #expect(await seen.next() == "was cancelled")
+    }
+  }
+}
