@@ -91,9 +91,10 @@ func tree(_ path: String) -> [String] {
 func run(_ arguments: [String]) -> (status: Int32, output: String) {
   // To a file: what stays in the background must not keep a reader waiting.
   var template = Array("/tmp/hawsepipe-output-XXXXXX".utf8CString)
-  let output = mkostemp(&template, O_CLOEXEC | O_APPEND)
-  guard output >= 0 else { return (-1, "mkostemp: \(errno)") }
+  let output = mkstemp(&template)
+  guard output >= 0 else { return (-1, "mkstemp: \(errno)") }
   defer { close(output) }
+  _ = fcntl(output, F_SETFD, FD_CLOEXEC)
   unlink(template)
   var actions = posix_spawn_file_actions_t()
   posix_spawn_file_actions_init(&actions)

@@ -10,6 +10,7 @@ extension StateDirectory {
   /// - Parameter timeout: how long to wait for whoever holds it.
   /// - Throws: ``ShimManagementError`` with `busy` when the time ran out, naming the holder where it
   ///   is known; `cancelled` when the task was cancelled while it waited; what the body throws.
+  @discardableResult
   nonisolated(nonsending) public func withLock<Value>(
     namespace: String, id: String, timeout: Duration = .seconds(10),
     _ body: nonisolated(nonsending) () async throws -> Value
@@ -59,16 +60,16 @@ private struct FileLock {
   let path: String
 
   /// Takes the lock if it is free; nil if somebody holds it.
-  static func tryAcquire(_ path: String) throws(SystemCallError) -> FileLock? {
+  static func tryAcquire(_ path: String) throws(FileSystemError) -> FileLock? {
     let descriptor = retryingInterrupts {
       open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o600)
     }
-    guard descriptor >= 0 else { throw SystemCallError("open", path) }
+    guard descriptor >= 0 else { throw FileSystemError("open", path) }
     var isHeld = false
     defer { if !isHeld { close(descriptor) } }
     guard retryingInterrupts({ flock(descriptor, LOCK_EX | LOCK_NB) }) == 0 else {
       if errno == EWOULDBLOCK { return nil }
-      throw SystemCallError("flock", path)
+      throw FileSystemError("flock", path)
     }
     // The last holder may have removed the file between our open and our lock. Then this is the lock
     // of a file that nobody else will ever see, and worth nothing.
