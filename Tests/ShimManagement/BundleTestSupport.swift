@@ -29,12 +29,12 @@ final class Scratch {
     run(["/bin/rm", "-rf", "--one-file-system", path])
   }
 
-  /// The mount points below the directory.
+  /// The mount points at and below the directory.
   var mountPoints: [String] {
     // Unreadable only where there is no /proc; then the mounts of the tests fail too.
     let table = (try? contents("/proc/self/mountinfo")) ?? ""
     return table.split(separator: "\n").map { String($0.split(separator: " ")[4]) }
-      .filter { $0.hasPrefix(path + "/") }
+      .filter { $0 == path || $0.hasPrefix(path + "/") }
   }
 
   func directory(_ name: String) throws -> String {

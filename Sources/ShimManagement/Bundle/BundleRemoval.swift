@@ -84,7 +84,10 @@ extension Bundle {
 
   private func unmountAll(timeout: Duration) async throws(ShimManagementError) {
     let removal = MountRemoval(directory: path)
-    let deadline = ContinuousClock.now + timeout
+    // The clock starts at the first refusal, and a few tries are made whatever it says: on a machine
+    // that is busy itself the time may pass without this process having had any of it.
+    var deadline: ContinuousClock.Instant?
+    var tries = 0
     var pause = Duration.milliseconds(5)
     while true {
       let busy: FileSystemError?
@@ -94,7 +97,10 @@ extension Bundle {
         throw unmountFailure(error, hint: nil)
       }
       guard let busy else { return }
-      guard ContinuousClock.now < deadline else {
+      tries += 1
+      let end = deadline ?? ContinuousClock.now + timeout
+      deadline = end
+      guard tries < 4 || ContinuousClock.now < end else {
         throw unmountFailure(
           busy, hint: "Find who uses it with \"fuser -vm \(busy.path)\", end that, and try again.")
       }
