@@ -33,6 +33,28 @@ struct StateDirectoryLockTests {
     #expect(tree(state.locks).count == 1)
   }
 
+  @Test("never lets two in, also when the file vanishes between opening and locking it")
+  func vanishing() async throws {
+    let scratch = try Scratch.opened()
+    let path = "\(scratch.state.locks)/n:a"
+    let room = Room()
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for _ in 0..<4 {
+        group.addTask {
+          for _ in 0..<5_000 {
+            guard let lock = try FileLock.tryAcquire(path) else { continue }
+            let inside = room.inside.add(1, ordering: .sequentiallyConsistent).newValue
+            if inside != 1 { Issue.record("\(inside) inside at once") }
+            room.inside.subtract(1, ordering: .sequentiallyConsistent)
+            lock.release()
+          }
+        }
+      }
+      try await group.waitForAll()
+    }
+    #expect(tree(scratch.state.locks).count == 1)
+  }
+
   @Test("other ids, and the same id in another namespace, are not held up")
   func others() async throws {
     let scratch = try Scratch.opened()

@@ -55,7 +55,7 @@ extension StateDirectory {
 }
 
 /// A lock file that is held. The file is there only while somebody holds or wants it.
-private struct FileLock {
+struct FileLock {
   let descriptor: Int32
   let path: String
 
