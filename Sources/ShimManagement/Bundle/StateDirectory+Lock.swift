@@ -55,7 +55,7 @@ extension StateDirectory {
 }
 
 /// A lock file that is held. The file is there only while somebody holds or wants it.
-struct FileLock {
+struct FileLock: Equatable {
   let descriptor: Int32
   let path: String
 
@@ -65,21 +65,32 @@ struct FileLock {
       open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o600)
     }
     guard descriptor >= 0 else { throw FileSystemError("open", path) }
-    var isHeld = false
-    defer { if !isHeld { close(descriptor) } }
+    do throws(FileSystemError) {
+      if try lock(descriptor, path) { return FileLock(descriptor: descriptor, path: path) }
+    } catch {
+      close(descriptor)
+      throw error
+    }
+    close(descriptor)
+    return nil
+  }
+
+  /// Locks a file that was opened at the path; false if the lock is not to be had by it.
+  static func lock(_ descriptor: Int32, _ path: String) throws(FileSystemError) -> Bool {
     guard retryingInterrupts({ flock(descriptor, LOCK_EX | LOCK_NB) }) == 0 else {
-      if errno == EWOULDBLOCK { return nil }
+      if errno == EWOULDBLOCK { return false }
       throw FileSystemError("flock", path)
     }
     // The last holder may have removed the file between our open and our lock. Then this is the lock
     // of a file that nobody else will ever see, and worth nothing.
     let mine = try FileStatus.of(descriptor: descriptor, path: path)
-    guard let there = try FileStatus.ofItself(path), there.isSameFile(as: mine) else { return nil }
+    guard let there = try FileStatus.ofItself(path), there.isSameFile(as: mine) else {
+      return false
+    }
     // For the error message of those who wait; not what the lock rests on, so it may fail.
     let pid = Array("\(getpid())\n".utf8)
     if ftruncate(descriptor, 0) == 0 { _ = pwrite(descriptor, pid, pid.count, 0) }
-    isHeld = true
-    return FileLock(descriptor: descriptor, path: path)
+    return true
   }
 
   /// Removes the file while the lock is still held, so that only the holder ever removes it.
