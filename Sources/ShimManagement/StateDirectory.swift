@@ -127,7 +127,7 @@ public struct StateDirectory: Hashable, Sendable {
       code: .stateDirectory, message: "The \(name) directory \(what)", hint: hint)
   }
 
-  private static func unusable(_ error: SystemCallError) -> ShimManagementError {
+  private static func unusable(_ error: FileSystemError) -> ShimManagementError {
     switch error.errno {
     case EACCES, EPERM, EROFS:
       return ShimManagementError(

@@ -29,12 +29,12 @@ final class Scratch {
     run(["/bin/rm", "-rf", "--one-file-system", path])
   }
 
-  /// The mount points below the directory.
+  /// The mount points at and below the directory.
   var mountPoints: [String] {
     // Unreadable only where there is no /proc; then the mounts of the tests fail too.
     let table = (try? contents("/proc/self/mountinfo")) ?? ""
     return table.split(separator: "\n").map { String($0.split(separator: " ")[4]) }
-      .filter { $0.hasPrefix(path + "/") }
+      .filter { $0 == path || $0.hasPrefix(path + "/") }
   }
 
   func directory(_ name: String) throws -> String {
@@ -91,9 +91,10 @@ func tree(_ path: String) -> [String] {
 func run(_ arguments: [String]) -> (status: Int32, output: String) {
   // To a file: what stays in the background must not keep a reader waiting.
   var template = Array("/tmp/hawsepipe-output-XXXXXX".utf8CString)
-  let output = mkostemp(&template, O_CLOEXEC | O_APPEND)
-  guard output >= 0 else { return (-1, "mkostemp: \(errno)") }
+  let output = mkstemp(&template)
+  guard output >= 0 else { return (-1, "mkstemp: \(errno)") }
   defer { close(output) }
+  _ = fcntl(output, F_SETFD, FD_CLOEXEC)
   unlink(template)
   var actions = posix_spawn_file_actions_t()
   posix_spawn_file_actions_init(&actions)

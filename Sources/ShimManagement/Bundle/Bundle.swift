@@ -1,4 +1,5 @@
 internal import Glibc
+public import ShimProtocol
 
 /// The directory of one sandbox or task, from which its shim and its OCI runtime work.
 ///
@@ -22,9 +23,11 @@ public struct Bundle: Hashable, Sendable {
     path = state.bundlePath(namespace: namespace, id: id)
   }
 
+  /// The small files in it, such as `bootstrap.json`.
+  public var files: BundleFiles { BundleFiles(path: path) }
   /// Where the root file system is mounted.
   public var rootfsPath: String { "\(path)/rootfs" }
-  public var configPath: String { "\(path)/config.json" }
+  public var configPath: String { files.path(of: BundleFiles.configFile) }
   /// The link to the work directory.
   public var workLink: String { "\(path)/work" }
   /// The work directory as it is made for a bundle of this name.
@@ -41,7 +44,7 @@ extension Bundle {
   ) throws(ShimManagementError) -> Bundle {
     try BundleName.validate(namespace: namespace, id: id)
     let bundle = Bundle(id: id, namespace: namespace, in: state)
-    do throws(SystemCallError) {
+    do throws(FileSystemError) {
       if try FileStatus.ofItself(bundle.path)?.isDirectory == true { return bundle }
     } catch {
       throw ShimManagementError(
@@ -59,7 +62,7 @@ extension Bundle {
   public static func list(
     namespace: String, in state: StateDirectory
   ) throws(ShimManagementError) -> [Bundle] {
-    try BundleName.validate(namespace, as: .namespace)
+    try BundleName.validate(namespace: namespace)
     return try directories(in: "\(state.bundles)/\(namespace)").map {
       Bundle(id: $0, namespace: namespace, in: state)
     }
@@ -73,7 +76,7 @@ extension Bundle {
   }
 
   private static func directories(in path: String) throws(ShimManagementError) -> [String] {
-    do throws(SystemCallError) {
+    do throws(FileSystemError) {
       var names: [String] = []
       for name in try DirectoryListing.names(in: path) where BundleName.isValid(name) {
         if try FileStatus.ofItself("\(path)/\(name)")?.isDirectory == true { names.append(name) }
@@ -89,20 +92,16 @@ extension Bundle {
 
   /// The bytes of `config.json`; nil if the bundle was made without.
   ///
-  /// - Throws: ``ShimManagementError`` with `fileSystem`, or `damagedState` for one that is larger
-  ///   than a specification may be.
+  /// - Throws: ``ShimManagementError`` with `damagedState` (too large, not a regular file) or
+  ///   `fileSystem`.
   public func config() throws(ShimManagementError) -> [UInt8]? {
-    do throws(SystemCallError) {
-      return try SmallFile.read(configPath, limit: OCISpec.largest)
-    } catch  where error.errno == ENOENT {
-      return nil
-    } catch  where error.errno == EFBIG {
-      throw ShimManagementError(
-        code: .damagedState, message: "\(configPath) is too large for a specification",
-        cause: error)
+    do {
+      return try files.readConfig()
     } catch {
+      if error.code == .missingFile { return nil }
       throw ShimManagementError(
-        code: .fileSystem, message: "\(configPath) cannot be read", cause: error)
+        code: error.code == .fileOperationFailed ? .fileSystem : .damagedState,
+        message: "The specification of \(namespace)/\(id) cannot be read", cause: error)
     }
   }
 }

@@ -42,28 +42,28 @@ private struct BundleCreation {
 
   init(bundle: Bundle) { self.bundle = bundle }
 
-  mutating func makeBundle(group: UInt32?) throws(SystemCallError) {
+  mutating func makeBundle(group: UInt32?) throws(FileSystemError) {
     try makeInNamespace(bundle.path, mode: 0o700)
     if let group {
       guard chown(bundle.path, uid_t.max, group) == 0 else {
-        throw SystemCallError("chown", bundle.path)
+        throw FileSystemError("chown", bundle.path)
       }
-      guard chmod(bundle.path, 0o710) == 0 else { throw SystemCallError("chmod", bundle.path) }
+      guard chmod(bundle.path, 0o710) == 0 else { throw FileSystemError("chmod", bundle.path) }
     }
     try own.makeNew(bundle.rootfsPath, mode: 0o711)
   }
 
-  mutating func makeWork() throws(SystemCallError) {
+  mutating func makeWork() throws(FileSystemError) {
     // The bundle is new, so whatever lies here is left over from one that is gone.
     try TreeRemoval.remove(bundle.workPath)
     try makeInNamespace(bundle.workPath, mode: 0o711)
     guard symlink(bundle.workPath, bundle.workLink) == 0 else {
-      throw SystemCallError("symlink", bundle.workLink)
+      throw FileSystemError("symlink", bundle.workLink)
     }
     files.append(bundle.workLink)
   }
 
-  mutating func writeConfig(_ spec: [UInt8]) throws(SystemCallError) {
+  mutating func writeConfig(_ spec: [UInt8]) throws(FileSystemError) {
     // Registered first: it may be there, but not whole.
     files.append(bundle.configPath)
     try SmallFile.create(bundle.configPath, spec, mode: 0o644)
@@ -76,7 +76,7 @@ private struct BundleCreation {
     parents.remove()
   }
 
-  func describe(_ error: SystemCallError) -> ShimManagementError {
+  func describe(_ error: FileSystemError) -> ShimManagementError {
     let name = "\(bundle.namespace)/\(bundle.id)"
     switch error.errno {
     case EEXIST where error.path == bundle.path:
@@ -96,12 +96,12 @@ private struct BundleCreation {
 
   /// Makes a new directory in that of the namespace, which another process may just be removing
   /// because its own creation in it failed: then it is made once more.
-  private mutating func makeInNamespace(_ path: String, mode: mode_t) throws(SystemCallError) {
+  private mutating func makeInNamespace(_ path: String, mode: mode_t) throws(FileSystemError) {
     var tries = 0
     while true {
       tries += 1
       if let parent = PathText.split(path)?.directory { try parents.make(parent, mode: 0o711) }
-      do throws(SystemCallError) {
+      do throws(FileSystemError) {
         return try own.makeNew(path, mode: mode)
       } catch  where error.errno == ENOENT && error.call == "mkdir" && tries < 10 {
         continue

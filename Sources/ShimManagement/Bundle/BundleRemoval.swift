@@ -27,7 +27,7 @@ extension Bundle {
         ? "Files lie in \(rootfsPath) itself, on no mount. Move them away if you need them, "
           + "remove them if not, and try again."
         : "Mend what is named and remove it again.",
-      cause: failures.count > 1 ? SystemCallErrors(all: failures) : first)
+      cause: failures.count > 1 ? FileSystemErrors(all: failures) : first)
   }
 
   /// Removes what interrupted removals left in the directories of a namespace: the `.<id>` of bundles
@@ -38,7 +38,7 @@ extension Bundle {
   public static func sweep(
     namespace: String, in state: StateDirectory
   ) async throws(ShimManagementError) {
-    try BundleName.validate(namespace, as: .namespace)
+    try BundleName.validate(namespace: namespace)
     let failures = await offload {
       ["\(state.bundles)/\(namespace)", "\(state.works)/\(namespace)"].flatMap(removeLeftOvers)
     }
@@ -49,8 +49,8 @@ extension Bundle {
     }
   }
 
-  private static func removeLeftOvers(in directory: String) -> [SystemCallError] {
-    var failures: [SystemCallError] = []
+  private static func removeLeftOvers(in directory: String) -> [FileSystemError] {
+    var failures: [FileSystemError] = []
     do {
       for name in try DirectoryListing.names(in: directory) where isLeftOver(name) {
         do {
@@ -84,17 +84,23 @@ extension Bundle {
 
   private func unmountAll(timeout: Duration) async throws(ShimManagementError) {
     let removal = MountRemoval(directory: path)
-    let deadline = ContinuousClock.now + timeout
+    // The clock starts at the first refusal, and a few tries are made whatever it says: on a machine
+    // that is busy itself the time may pass without this process having had any of it.
+    var deadline: ContinuousClock.Instant?
+    var tries = 0
     var pause = Duration.milliseconds(5)
     while true {
-      let busy: SystemCallError?
+      let busy: FileSystemError?
       do {
-        busy = try await offload { () throws(SystemCallError) in try removal.attempt() }
+        busy = try await offload { () throws(FileSystemError) in try removal.attempt() }
       } catch {
         throw unmountFailure(error, hint: nil)
       }
       guard let busy else { return }
-      guard ContinuousClock.now < deadline else {
+      tries += 1
+      let end = deadline ?? ContinuousClock.now + timeout
+      deadline = end
+      guard tries < 4 || ContinuousClock.now < end else {
         throw unmountFailure(
           busy, hint: "Find who uses it with \"fuser -vm \(busy.path)\", end that, and try again.")
       }
@@ -103,7 +109,7 @@ extension Bundle {
     }
   }
 
-  private func unmountFailure(_ error: SystemCallError, hint: String?) -> ShimManagementError {
+  private func unmountFailure(_ error: FileSystemError, hint: String?) -> ShimManagementError {
     ShimManagementError(
       code: .unmountFailed,
       message: "The bundle \(namespace)/\(id) is not removed, as something is still mounted in it",
@@ -111,12 +117,12 @@ extension Bundle {
   }
 
   /// Tries both directories, and gives what failed. Nothing is removed if `rootfs` is not empty.
-  private func removeDirectories(work: String) -> [SystemCallError] {
+  private func removeDirectories(work: String) -> [FileSystemError] {
     // Only ever as an empty directory: with anything in it, it may be a user's.
     guard rmdir(rootfsPath) == 0 || errno == ENOENT || errno == ENOTDIR else {
-      return [SystemCallError("rmdir", rootfsPath)]
+      return [FileSystemError("rmdir", rootfsPath)]
     }
-    var failures: [SystemCallError] = []
+    var failures: [FileSystemError] = []
     do {
       try Self.removeAtomically(path)
     } catch {
@@ -130,16 +136,16 @@ extension Bundle {
     return failures
   }
 
-  private static func removeAtomically(_ path: String) throws(SystemCallError) {
+  private static func removeAtomically(_ path: String) throws(FileSystemError) {
     guard let parts = PathText.split(path) else {
-      throw SystemCallError("rename", path, errno: EBUSY)
+      throw FileSystemError("rename", path, errno: EBUSY)
     }
     let hidden = "\(parts.directory)/.\(parts.name)"
     // Of a removal that did not get to its end; it would be in the way.
     try TreeRemoval.remove(hidden)
     guard rename(path, hidden) == 0 else {
       if errno == ENOENT { return }
-      throw SystemCallError("rename", path)
+      throw FileSystemError("rename", path)
     }
     try TreeRemoval.remove(hidden)
   }

@@ -3,19 +3,19 @@ internal import Glibc
 /// The names in a directory.
 enum DirectoryListing {
   /// All names but `.` and `..`, in no order. The last component must not be a link.
-  static func names(in path: String) throws(SystemCallError) -> [String] {
+  static func names(in path: String) throws(FileSystemError) -> [String] {
     let directory = try OwnedDescriptor.directory(path)
     return try names(in: directory, path: path)
   }
 
   static func names(
     in directory: borrowing OwnedDescriptor, path: String
-  ) throws(SystemCallError) -> [String] {
+  ) throws(FileSystemError) -> [String] {
     // A description of its own, as closedir closes what fdopendir was given and reading moves it.
     let copy = openat(directory.raw, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    guard copy >= 0 else { throw SystemCallError("open", path) }
+    guard copy >= 0 else { throw FileSystemError("open", path) }
     guard let stream = fdopendir(copy) else {
-      let error = SystemCallError("fdopendir", path)
+      let error = FileSystemError("fdopendir", path)
       close(copy)
       throw error
     }
@@ -31,7 +31,7 @@ enum DirectoryListing {
       }
       if name != ".", name != ".." { names.append(name) }
     }
-    guard errno == 0 else { throw SystemCallError("readdir", path) }
+    guard errno == 0 else { throw FileSystemError("readdir", path) }
     return names
   }
 }

@@ -13,8 +13,8 @@ enum DirectoryTrust {
 
   /// What is wrong with a directory, or with the nearest one above it that is there.
   ///
-  /// - Throws: ``SystemCallError`` also where the directory cannot be written to.
-  static func fault(of path: String) throws(SystemCallError) -> Fault? {
+  /// - Throws: ``FileSystemError`` also where the directory cannot be written to.
+  static func fault(of path: String) throws(FileSystemError) -> Fault? {
     if let status = try FileStatus.ofItself(path) {
       if status.isLink { return .link }
       if !status.isDirectory { return .notDirectory }
@@ -27,12 +27,12 @@ enum DirectoryTrust {
     }
     // With the effective ids; a read-only file system fails this also for root.
     guard faccessat(AT_FDCWD, there, W_OK | X_OK, AT_EACCESS) == 0 else {
-      throw SystemCallError("write to", there)
+      throw FileSystemError("write to", there)
     }
     return nil
   }
 
-  private static func nearestExisting(_ path: String) throws(SystemCallError) -> String {
+  private static func nearestExisting(_ path: String) throws(FileSystemError) -> String {
     var candidate = path
     while try FileStatus.ofItself(candidate) == nil, let parts = PathText.split(candidate) {
       candidate = parts.directory

@@ -1,32 +1,47 @@
 internal import Glibc
 
 /// A lock file that is held (flock(2)). The file is there only while somebody holds or wants it.
-struct FileLock: Sendable {
+struct FileLock: Equatable, Sendable {
   let descriptor: Int32
   let path: String
 
   /// Takes the lock if it is free; nil if somebody holds it in a way that keeps this out.
-  static func tryAcquire(_ path: String, shared: Bool = false) throws(SystemCallError) -> FileLock? {
+  static func tryAcquire(_ path: String, shared: Bool = false) throws(FileSystemError) -> FileLock? {
     let descriptor = retryingInterrupts {
       open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o600)
     }
-    guard descriptor >= 0 else { throw SystemCallError("open", path) }
-    var isHeld = false
-    defer { if !isHeld { close(descriptor) } }
+    guard descriptor >= 0 else { throw FileSystemError("open", path) }
+    do throws(FileSystemError) {
+      if try lock(descriptor, path, shared: shared) {
+        return FileLock(descriptor: descriptor, path: path)
+      }
+    } catch {
+      close(descriptor)
+      throw error
+    }
+    close(descriptor)
+    return nil
+  }
+
+  /// Locks a file that was opened at the path; false if the lock is not to be had by it.
+  static func lock(
+    _ descriptor: Int32, _ path: String, shared: Bool = false
+  ) throws(FileSystemError) -> Bool {
     let way = (shared ? LOCK_SH : LOCK_EX) | LOCK_NB
     guard retryingInterrupts({ flock(descriptor, way) }) == 0 else {
-      if errno == EWOULDBLOCK { return nil }
-      throw SystemCallError("flock", path)
+      if errno == EWOULDBLOCK { return false }
+      throw FileSystemError("flock", path)
     }
     // The last holder may have removed the file between our open and our lock. Then this is the lock
     // of a file that nobody else will ever see, and worth nothing.
     let mine = try FileStatus.of(descriptor: descriptor, path: path)
-    guard let there = try FileStatus.ofItself(path), there.isSameFile(as: mine) else { return nil }
+    guard let there = try FileStatus.ofItself(path), there.isSameFile(as: mine) else {
+      return false
+    }
     // For the error message of those who wait; not what the lock rests on, so it may fail.
     let pid = Array("\(getpid())\n".utf8)
     if ftruncate(descriptor, 0) == 0 { _ = pwrite(descriptor, pid, pid.count, 0) }
-    isHeld = true
-    return FileLock(descriptor: descriptor, path: path)
+    return true
   }
 
   /// Lets go of the lock, and removes the file if nobody else holds it: only who holds it alone may,

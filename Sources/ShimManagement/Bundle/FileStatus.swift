@@ -5,18 +5,18 @@ struct FileStatus {
   private let raw: stat
 
   /// The status of the path itself, not of what a link leads to; nil if there is nothing.
-  static func ofItself(_ path: String) throws(SystemCallError) -> FileStatus? {
+  static func ofItself(_ path: String) throws(FileSystemError) -> FileStatus? {
     var raw = stat()
     if retryingInterrupts({ lstat(path, &raw) }) == 0 { return FileStatus(raw: raw) }
     if errno == ENOENT || errno == ENOTDIR { return nil }
-    throw SystemCallError("lstat", path)
+    throw FileSystemError("lstat", path)
   }
 
   /// The status of an open file.
-  static func of(descriptor: Int32, path: String) throws(SystemCallError) -> FileStatus {
+  static func of(descriptor: Int32, path: String) throws(FileSystemError) -> FileStatus {
     var raw = stat()
     guard retryingInterrupts({ fstat(descriptor, &raw) }) == 0 else {
-      throw SystemCallError("fstat", path)
+      throw FileSystemError("fstat", path)
     }
     return FileStatus(raw: raw)
   }

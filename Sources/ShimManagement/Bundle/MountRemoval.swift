@@ -12,8 +12,8 @@ struct MountRemoval {
   /// A directory that is not there has no mounts.
   ///
   /// - Returns: the mount that is in use, if one is; the caller may try again later.
-  /// - Throws: ``SystemCallError`` for any failure but EBUSY.
-  func attempt() throws(SystemCallError) -> SystemCallError? {
+  /// - Throws: ``FileSystemError`` for any failure but EBUSY.
+  func attempt() throws(FileSystemError) -> FileSystemError? {
     let resolved: String
     do {
       resolved = try PathText.resolved(directory)
@@ -25,18 +25,18 @@ struct MountRemoval {
     while true {
       let points = try MountTable.current().points(inside: resolved)
       if points.isEmpty { return nil }
-      var busy: SystemCallError?
+      var busy: FileSystemError?
       var removed = 0
       for point in points {
         try isolateParents(of: point, among: points)
-        do throws(SystemCallError) {
+        do throws(FileSystemError) {
           if try unmount(point) { removed += 1 }
         } catch  where error.errno == EBUSY {
           busy = busy ?? error
         }
       }
       if removed == 0 {
-        return busy ?? SystemCallError("umount", points[0], errno: EBUSY)
+        return busy ?? FileSystemError("umount", points[0], errno: EBUSY)
       }
     }
   }
@@ -44,14 +44,14 @@ struct MountRemoval {
   /// Cuts the mounts that a mount point lies on off from their peers. What was bound in recursively
   /// from a directory with mounts of its own shares their propagation: to unmount the copy of such a
   /// mount would unmount the user's original too.
-  private func isolateParents(of point: String, among points: [String]) throws(SystemCallError) {
+  private func isolateParents(of point: String, among points: [String]) throws(FileSystemError) {
     for parent in Set(points) where point.hasPrefix(parent + "/") {
       _ = try at(parent, "make private") { path in mount(nil, path, nil, UInt(MS_PRIVATE), nil) }
     }
   }
 
   /// Removes the topmost mount of a point; false if there is none, or another mount hides it.
-  private func unmount(_ point: String) throws(SystemCallError) -> Bool {
+  private func unmount(_ point: String) throws(FileSystemError) -> Bool {
     try at(point, "umount") { path in umount2(path, Int32(UMOUNT_NOFOLLOW)) }
   }
 
@@ -61,16 +61,16 @@ struct MountRemoval {
   /// - Returns: false if there is no mount point at the path.
   private func at(
     _ point: String, _ name: String, _ call: (String) -> Int32
-  ) throws(SystemCallError) -> Bool {
+  ) throws(FileSystemError) -> Bool {
     guard let parts = PathText.split(point) else {
-      throw SystemCallError(name, point, errno: EBUSY)
+      throw FileSystemError(name, point, errno: EBUSY)
     }
     let relative = PathText.components(parts.directory).joined(separator: "/")
-    do throws(SystemCallError) {
+    do throws(FileSystemError) {
       let parent = try OwnedDescriptor.directory("/").directory(
         beneath: relative.isEmpty ? "." : relative, path: parts.directory, stayOnMount: false)
       guard call("/proc/self/fd/\(parent.raw)/\(parts.name)") == 0 else {
-        throw SystemCallError(name, point)
+        throw FileSystemError(name, point)
       }
       return true
     } catch  where error.errno == EINVAL || error.errno == ENOENT {

@@ -10,11 +10,11 @@ struct OwnedDescriptor: ~Copyable {
   deinit { close(raw) }
 
   /// Opens a directory by its path. The last component must not be a symbolic link.
-  static func directory(_ path: String) throws(SystemCallError) -> OwnedDescriptor {
+  static func directory(_ path: String) throws(FileSystemError) -> OwnedDescriptor {
     let raw = retryingInterrupts {
       open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
     }
-    guard raw >= 0 else { throw SystemCallError("open", path) }
+    guard raw >= 0 else { throw FileSystemError("open", path) }
     return OwnedDescriptor(owning: raw)
   }
 
@@ -25,11 +25,11 @@ struct OwnedDescriptor: ~Copyable {
   ///   - stayOnMount: refuse with EXDEV to enter another mount, of the same file system too.
   borrowing func directory(
     beneath name: String, path: String, stayOnMount: Bool
-  ) throws(SystemCallError) -> OwnedDescriptor {
+  ) throws(FileSystemError) -> OwnedDescriptor {
     let opened = retryingInterrupts {
       clinux_open_beneath(raw, name, O_RDONLY | O_DIRECTORY, stayOnMount ? 1 : 0)
     }
-    guard opened >= 0 else { throw SystemCallError("openat2", path) }
+    guard opened >= 0 else { throw FileSystemError("openat2", path) }
     return OwnedDescriptor(owning: opened)
   }
 }

@@ -29,8 +29,8 @@ enum PathText {
   }
 
   /// The path as the kernel sees it, without any link.
-  static func resolved(_ path: String) throws(SystemCallError) -> String {
-    guard let real = realpath(path, nil) else { throw SystemCallError("realpath", path) }
+  static func resolved(_ path: String) throws(FileSystemError) -> String {
+    guard let real = realpath(path, nil) else { throw FileSystemError("realpath", path) }
     defer { free(real) }
     return String(cString: real)
   }

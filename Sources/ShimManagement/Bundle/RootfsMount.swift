@@ -1,4 +1,5 @@
 internal import CLinux
+public import ContainerdAPI
 internal import Glibc
 
 /// A mount that a shim makes below a bundle's `rootfs`: containerd's `containerd.types.Mount`.
@@ -23,7 +24,7 @@ public struct RootfsMount: Hashable, Sendable {
   ///   made.
   /// - Throws: ``ShimManagementError`` with `invalidRootfs`.
   public func validateTarget(in rootfs: String) throws(ShimManagementError) {
-    func refusal(_ fault: String, _ cause: SystemCallError? = nil) -> ShimManagementError {
+    func refusal(_ fault: String, _ cause: FileSystemError? = nil) -> ShimManagementError {
       ShimManagementError(
         code: .invalidRootfs,
         message: "The mount target \"\(target)\" of \(source) is refused: it \(fault)",
@@ -34,13 +35,13 @@ public struct RootfsMount: Hashable, Sendable {
     guard !target.utf8.contains(0) else { throw refusal("has a NUL in it") }
     guard !parts.contains("..") else { throw refusal("climbs out of the root file system") }
     if parts.isEmpty { return }
-    do throws(SystemCallError) {
+    do throws(FileSystemError) {
       let root = try OwnedDescriptor.directory(rootfs)
       // The longest part of the way that is there must be free of links; the kernel looks.
       for count in 1...parts.count {
         let way = parts.prefix(count).joined(separator: "/")
         guard clinux_walk_beneath(root.raw, way) == 0 else {
-          throw SystemCallError("openat2", "\(rootfs)/\(way)")
+          throw FileSystemError("openat2", "\(rootfs)/\(way)")
         }
       }
     } catch {
@@ -51,5 +52,15 @@ public struct RootfsMount: Hashable, Sendable {
       default: throw refusal("cannot be looked at", error)
       }
     }
+  }
+
+  /// The message for `Task.Create`.
+  public var message: Containerd_Types_Mount {
+    var message = Containerd_Types_Mount()
+    message.type = type
+    message.source = source
+    message.target = target
+    message.options = options
+    return message
   }
 }

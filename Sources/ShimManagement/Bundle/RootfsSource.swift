@@ -16,7 +16,7 @@ public struct RootfsSource: Hashable, Sendable {
   ///   link (whoever owns the link could turn it elsewhere between this look and the mount), the
   ///   host's own root.
   public init(directory: String, readonly: Bool = false) throws(ShimManagementError) {
-    func refusal(_ fault: String, _ hint: String, _ cause: SystemCallError? = nil)
+    func refusal(_ fault: String, _ hint: String, _ cause: FileSystemError? = nil)
       -> ShimManagementError
     {
       ShimManagementError(
@@ -30,12 +30,12 @@ public struct RootfsSource: Hashable, Sendable {
     // Without the slashes at the end, which would make lstat follow a link.
     let bare = (directory.hasPrefix("/") ? "/" : "") + parts.joined(separator: "/")
     let place = bare.isEmpty ? "." : bare
-    do throws(SystemCallError) {
+    do throws(FileSystemError) {
       guard let status = try FileStatus.ofItself(place) else {
-        throw SystemCallError("lstat", place, errno: ENOENT)
+        throw FileSystemError("lstat", place, errno: ENOENT)
       }
-      if status.isLink { throw SystemCallError("lstat", place, errno: ELOOP) }
-      if !status.isDirectory { throw SystemCallError("lstat", place, errno: ENOTDIR) }
+      if status.isLink { throw FileSystemError("lstat", place, errno: ELOOP) }
+      if !status.isDirectory { throw FileSystemError("lstat", place, errno: ENOTDIR) }
       path = try PathText.resolved(place)
       isReadonly = readonly
     } catch {

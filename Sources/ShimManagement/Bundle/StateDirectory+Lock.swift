@@ -12,6 +12,7 @@ extension StateDirectory {
   ///   - timeout: how long to wait for whoever holds it.
   /// - Throws: ``ShimManagementError`` with `busy` when the time ran out, naming the holder where it
   ///   is known; `cancelled` when the task was cancelled while it waited; what the body throws.
+  @discardableResult
   nonisolated(nonsending) public func withLock<Value>(
     namespace: String, id: String, shared: Bool = false, timeout: Duration = .seconds(10),
     _ body: nonisolated(nonsending) () async throws(ShimManagementError) -> Value

@@ -6,13 +6,13 @@ enum TreeRemoval {
   /// Removes a file, a link itself, or a directory with all that is in it. A path where nothing is,
   /// is already removed.
   ///
-  /// - Throws: ``SystemCallError``: EBUSY or EXDEV on something that is a mount. Then part of the tree
+  /// - Throws: ``FileSystemError``: EBUSY or EXDEV on something that is a mount. Then part of the tree
   ///   may be gone.
-  static func remove(_ path: String) throws(SystemCallError) {
+  static func remove(_ path: String) throws(FileSystemError) {
     guard let parts = PathText.split(path) else {
-      throw SystemCallError("unlink", path, errno: EBUSY)
+      throw FileSystemError("unlink", path, errno: EBUSY)
     }
-    do throws(SystemCallError) {
+    do throws(FileSystemError) {
       let parent = try OwnedDescriptor.directory(parts.directory)
       try remove(parts.name, in: parent, path: path, top: nil, depth: 0)
     } catch  where error.errno == ENOENT {
@@ -27,9 +27,9 @@ enum TreeRemoval {
   /// - Parameter top: the directory of the tree that deep ones are moved to.
   private static func remove(
     _ name: String, in parent: borrowing OwnedDescriptor, path: String, top: Int32?, depth: Int
-  ) throws(SystemCallError) {
+  ) throws(FileSystemError) {
     if unlinkat(parent.raw, name, 0) == 0 || errno == ENOENT { return }
-    guard errno == EISDIR || errno == EPERM else { throw SystemCallError("unlink", path) }
+    guard errno == EISDIR || errno == EPERM else { throw FileSystemError("unlink", path) }
     if depth >= deepest, let top { return try moveUp(name, from: parent, to: top, path: path) }
 
     let directory = try parent.directory(beneath: name, path: path, stayOnMount: true)
@@ -45,18 +45,18 @@ enum TreeRemoval {
       if depth > 0 { break }
     }
     guard unlinkat(parent.raw, name, AT_REMOVEDIR) == 0 || errno == ENOENT else {
-      throw SystemCallError("rmdir", path)
+      throw FileSystemError("rmdir", path)
     }
   }
 
   private static func moveUp(
     _ name: String, from parent: borrowing OwnedDescriptor, to top: Int32, path: String
-  ) throws(SystemCallError) {
+  ) throws(FileSystemError) {
     for number in 0..<Int.max {
       // The name is free, or that of an empty directory, which a rename replaces.
       if renameat(parent.raw, name, top, ".deep-\(number)") == 0 { return }
       guard errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR else {
-        throw SystemCallError("rename", path)
+        throw FileSystemError("rename", path)
       }
     }
   }

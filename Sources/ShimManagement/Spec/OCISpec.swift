@@ -1,3 +1,5 @@
+internal import ShimProtocol
+
 /// A runtime specification (OCI runtime-spec `config.json`): what a container is to be.
 ///
 /// It wraps the whole document and names only what is needed here, so that what it does not know
@@ -9,8 +11,8 @@ public struct OCISpec: Hashable, Sendable {
   public static let processTypeURL = "types.containerd.io/opencontainers/runtime-spec/1/Process"
   /// The annotation by which containerd's runc shim knows which containers share one shim.
   public static let groupAnnotation = "io.containerd.runc.v2.group"
-  /// No specification is larger: 16 MiB.
-  static let largest = 16 << 20
+  /// No specification is larger: what a bundle's reader takes.
+  static let largest = BundleFiles.maximumConfigSize
 
   /// The whole document; always an object.
   public var document: JSONValue

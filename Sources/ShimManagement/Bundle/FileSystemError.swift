@@ -1,7 +1,7 @@
 internal import Glibc
 
 /// A system call that failed: the cause inside a ``ShimManagementError``.
-struct SystemCallError: Error, Hashable {
+struct FileSystemError: Error, Hashable {
   /// The call's name, such as `mkdir`.
   var call: String
   /// What it was called on.
@@ -21,7 +21,7 @@ struct SystemCallError: Error, Hashable {
   }
 }
 
-extension SystemCallError: CustomStringConvertible {
+extension FileSystemError: CustomStringConvertible {
   var description: String { "\(call) \(path): \(reason)" }
 
   /// The kernel's words for the error.
@@ -35,8 +35,8 @@ extension SystemCallError: CustomStringConvertible {
 }
 
 /// Several of one operation, none of which is the others' cause.
-struct SystemCallErrors: Error, CustomStringConvertible {
-  var all: [SystemCallError]
+struct FileSystemErrors: Error, CustomStringConvertible {
+  var all: [FileSystemError]
 
   var description: String { all.map(\.description).joined(separator: "; and ") }
 }
