@@ -54,11 +54,28 @@ struct StateDirectoryLockTests {
   func others() async throws {
     let scratch = try Scratch.opened()
     let state = scratch.state
-    try await state.withLock(namespace: "n", id: "a") {
+    try await state.withLock(namespace: "n", id: "a") { () throws(ShimManagementError) in
       try await state.withLock(namespace: "n", id: "b", timeout: .zero) {
+        () throws(ShimManagementError) in
         try await state.withLock(namespace: "m", id: "a", timeout: .zero) {}
       }
     }
+  }
+
+  @Test("those who share let each other in, and keep out who wants it alone, until the last is gone")
+  func shared() async throws {
+    let scratch = try Scratch.opened()
+    let path = "\(scratch.state.locks)/n:a"
+    let one = try #require(try FileLock.tryAcquire(path, shared: true))
+    let two = try #require(try FileLock.tryAcquire(path, shared: true))
+    one.release()
+    #expect(exists(path))
+    #expect(try FileLock.tryAcquire(path) == nil)
+    two.release()
+    #expect(!exists(path))
+    let alone = try #require(try FileLock.tryAcquire(path))
+    #expect(try FileLock.tryAcquire(path, shared: true) == nil)
+    alone.release()
   }
 
   @Test("gives up after its time, and names the process that holds it")
@@ -106,11 +123,13 @@ struct StateDirectoryLockTests {
 
   @Test("an error of the body comes through, and the lock is free after it")
   func bodyThrows() async throws {
-    struct Mine: Error {}
     let scratch = try Scratch.opened()
-    await #expect(throws: Mine.self) {
-      try await scratch.state.withLock(namespace: "n", id: "a") { throw Mine() }
+    let error = await #expect(throws: ShimManagementError.self) {
+      try await scratch.state.withLock(namespace: "n", id: "a") { () throws(ShimManagementError) in
+        throw ShimManagementError(code: .internal, message: "mine")
+      }
     }
+    #expect(error?.message == "mine")
     let value = try await scratch.state.withLock(namespace: "n", id: "a", timeout: .zero) { 7 }
     #expect(value == 7)
   }
