@@ -48,7 +48,8 @@ extension ShimManager {
         sandbox: request.sandboxID, mode: request.mode, given: request.endpoint,
         recorded: recorded)
       let address = try self.address(of: plan, given: request.endpoint)
-      return try await self.locked(request.namespace, request.id) { () throws(ShimManagementError) in
+      return try await self.locked(request.namespace, request.id) {
+        () throws(ShimManagementError) in
         try await self.attach(request, plan: plan, address: address)
       }
     }
@@ -132,7 +133,8 @@ extension ShimManager {
     guard let sandbox = try find(namespace: request.namespace, id: request.sandboxID) else {
       throw ShimManagementError(
         code: .sandboxNotFound,
-        message: "cannot run the shim binary of sandbox \(request.sandboxID): it has no bundle here",
+        message:
+          "cannot run the shim binary of sandbox \(request.sandboxID): it has no bundle here",
         hint: "Attach to its address instead.")
     }
     do {

@@ -65,7 +65,8 @@ extension ShimManager {
   /// - Parameter fallback: the shim binary to use when the bundle does not name one.
   /// - Returns: the end that was reported; `nil` if somebody else had cleaned up.
   @discardableResult
-  func cleanUpDead(_ bundle: Bundle, fallback: String?) async throws(ShimManagementError) -> TaskExit?
+  func cleanUpDead(_ bundle: Bundle, fallback: String?) async throws(ShimManagementError)
+    -> TaskExit?
   {
     try await locked(bundle.namespace, bundle.id) { () throws(ShimManagementError) in
       guard try self.find(namespace: bundle.namespace, id: bundle.id) != nil else { return nil }

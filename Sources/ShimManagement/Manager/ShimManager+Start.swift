@@ -60,7 +60,8 @@ extension ShimManager {
     let log = try await ShimLog.open(in: bundle, logger: configuration.logger)
     do throws(ShimManagementError) {
       return try await launch(
-        binary, bundle: bundle, options: options, sandboxID: sandboxID, expected: expected, log: log)
+        binary, bundle: bundle, options: options, sandboxID: sandboxID, expected: expected, log: log
+      )
     } catch {
       await log.close()
       throw error

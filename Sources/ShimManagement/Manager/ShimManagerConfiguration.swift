@@ -25,7 +25,8 @@ extension ShimManager {
 
     public init(
       directory: StateDirectory, registry: ConnectorRegistry, daemonAddress: String? = nil,
-      eventsAddress: String? = nil, environment: [String: String] = [:], publishBinary: String = "/bin/true",
+      eventsAddress: String? = nil, environment: [String: String] = [:],
+      publishBinary: String = "/bin/true",
       debug: Bool = false, limits: Limits = Limits(),
       logger: Logger = Logger(label: "hawsepipe.manager"),
       onStep: @escaping @Sendable (ManagerStep) -> Void = { _ in }
@@ -59,6 +60,10 @@ extension ShimManager {
     public var shutdown: Duration = .seconds(3)
     /// Another process that holds the lock of the same task or sandbox.
     public var lock: Duration = .seconds(60)
+
+    /// How many creates and starts a shim of version 3 is asked for at once; more wait in line, each
+    /// for at most ``change``. One of version 2 is asked for one at a time.
+    public var concurrentStarts = 16
 
     public init() {}
   }
