@@ -14,14 +14,14 @@ extension RealShim {
         try await hawse.sandbox("pod1")
         try await hawse.sleeper("one", in: "pod1")
         try await hawse.sleeper("two", in: "pod1")
-        let waiting = try ["one", "two"].map { try hawse.start("task", "wait", "--debug", $0) }
+        let waiting = try ["one", "two"].map { try hawse.start("task", "wait", $0) }
         let run = try hawse.start(
           "task", "run", "--sandbox", "pod1", "--rootfs", hawse.rootfs, "--id", "three", "--",
           "sh", "-c", "echo ready; sleep 3600")
         let exec = try hawse.start(
           "task", "exec", "one", "--", "sh", "-c", "echo ready; sleep 3600")
         try await eventually("all are under way") {
-          waiting.allSatisfy { $0.err.contains("step: connected") } && run.out == "ready\n"
+          hawse.connectionsToShims == 4 && run.out == "ready\n"
             && exec.out == "ready\n"
         }
         let pids = ["pod1", "one", "two", "three"].flatMap { hawse.processes(of: $0) }

@@ -25,6 +25,16 @@ extension StateDirectory {
     return try await body()
   }
 
+  /// Removes the lock files of a namespace that nobody holds: a process that was killed leaves its own
+  /// behind. What cannot be removed is left to whoever takes that lock next.
+  func sweepLocks(namespace: String) {
+    guard let names = try? DirectoryListing.names(in: locks) else { return }
+    for name in names where name.hasPrefix("\(namespace):") {
+      guard let lock = try? FileLock.tryAcquire("\(locks)/\(name)") else { continue }
+      lock.release()
+    }
+  }
+
   nonisolated(nonsending) private static func acquire(
     _ path: String, shared: Bool, for name: String, timeout: Duration
   ) async throws(ShimManagementError) -> FileLock {
@@ -35,7 +45,8 @@ extension StateDirectory {
       guard ContinuousClock.now < deadline else {
         let holder = FileLock.holder(path).map { "process \($0)" } ?? "another process"
         throw ShimManagementError(
-          code: .busy, message: "\(name) is in use by \(holder), which did not finish in \(timeout)",
+          code: .busy,
+          message: "\(name) is in use by \(holder), which did not finish in \(timeout)",
           hint: "Wait for it, or end it, and try again.")
       }
       do {

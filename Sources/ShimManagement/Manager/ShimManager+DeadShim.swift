@@ -16,7 +16,7 @@ extension ShimManager {
     for task in lost { forget(task) }
     inBackground { [self] in
       for task in lost { await task.log?.close() }
-      guard await isDead(first.address) else {
+      guard await isDeadSoon(first.address) else {
         configuration.logger.warning(
           "connection to a shim was lost, but somebody still answers there; nothing is cleaned up",
           metadata: ["address": "\(first.address)"])
@@ -71,6 +71,7 @@ extension ShimManager {
     try await locked(bundle.namespace, bundle.id) { () throws(ShimManagementError) in
       guard try self.find(namespace: bundle.namespace, id: bundle.id) != nil else { return nil }
       let end = await self.deleteByBinary(bundle, fallback: fallback)
+      await self.removeDeadSocket(of: bundle)
       try await bundle.delete()
       self.publish(end, of: bundle)
       return TaskExit(
@@ -117,6 +118,18 @@ extension ShimManager {
     broadcaster.publish(
       ShimEvent(
         namespace: bundle.namespace, topic: topic, timestamp: .current, event: packed))
+  }
+
+  /// Whether nobody listens at the address any more, asked about a connection that was just lost. A
+  /// process that is killed closes its descriptors one by one: for a moment the connection is gone
+  /// and the listener is not.
+  private func isDeadSoon(_ address: TransportAddress) async -> Bool {
+    for pause in [10, 40, 150, 800] {
+      if await isDead(address) { return true }
+      // A cleanup is nobody's to cancel; if it were, the last answer would come sooner.
+      try? await Task.sleep(for: .milliseconds(pause))
+    }
+    return await isDead(address)
   }
 
   /// Whether nobody listens at the address any more. No answer within the limit is no proof.

@@ -1,5 +1,6 @@
 internal import ContainerdAPI
 public import ContainerdClient
+internal import Glibc
 internal import Logging
 internal import ProcessSupervision
 internal import RPCCore
@@ -97,7 +98,7 @@ extension ShimManager {
 }
 
 extension ShimManager {
-  /// Gives up a task whose creation failed: deletes what the shim may have of it, shuts a shim down
+  /// Gives up a task whose creation or start failed: ends what the shim may have of it, shuts a shim down
   /// that was started for it alone, and removes the bundle.
   ///
   /// It runs to its end, bounded, though the caller be cancelled, and reports nothing to it: what
@@ -105,18 +106,44 @@ extension ShimManager {
   public func abandon(_ task: ShimTask) async {
     await inBackground { [self] in
       guard forget(task) else { return }
-      do {
-        _ = try await task.client.delete(task.id, timeout: configuration.limits.cleanup)
-      } catch {
-        // That the shim does not know the task is what is expected.
-        configuration.logger.debug(
-          "shim's Delete of a task that was not created",
-          metadata: ["id": "\(task.id)", "error": "\(error)"])
+      guard await endInShim(task) else {
+        // Its bundle is what the next `rm` finds it by.
+        await letGo(of: task)
+        return
       }
       if task.sandboxID == nil { await shutDown(task) }
       await letGo(of: task)
       await removeBundle(task.bundle, after: "a failed create")
     }.value
+  }
+
+  /// Kills and deletes what the shim has of a task. The call that failed may have had its effect
+  /// though its caller was gone before the answer: a task that nobody asked to live may be running.
+  ///
+  /// - Returns: `false` if the shim still has the task.
+  private func endInShim(_ task: ShimTask) async -> Bool {
+    let limit = configuration.limits.cleanup
+    do {
+      do {
+        try await task.client.kill(task.id, signal: UInt32(SIGKILL), all: true, timeout: limit)
+        _ = try await task.client.wait(task.id, timeout: limit)
+      } catch  where error.reason == .status {
+        // It is not there, or has ended.
+        configuration.logger.debug(
+          "a task that is given up was not killed",
+          metadata: ["id": "\(task.id)", "error": "\(error)"])
+      }
+      _ = try await task.client.delete(task.id, timeout: limit)
+      return true
+    } catch  where error.isNotFound {
+      return true
+    } catch {
+      configuration.logger.warning(
+        "shim could not delete a task that is given up",
+        metadata: ["id": "\(task.id)", "error": "\(error)"])
+      // One that is mute or gone will not get better by a bundle that stays.
+      return error.reason != .status
+    }
   }
 
   func removeBundle(_ bundle: Bundle, after what: String) async {

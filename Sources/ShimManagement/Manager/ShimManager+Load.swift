@@ -38,6 +38,7 @@ extension ShimManager {
   /// tasks ``Limits/query``, and the others nothing.
   public func list(namespace: String) async throws(ShimManagementError) -> [Report] {
     try validate(namespace, as: .namespace)
+    configuration.directory.sweepLocks(namespace: namespace)
     let bundles = try Bundle.list(namespace: namespace, in: configuration.directory)
     return await withTaskGroup { group in
       for bundle in bundles {
@@ -80,13 +81,15 @@ extension ShimManager {
   }
 
   /// Removes a task or sandbox that cannot be deleted through its shim: the shim is gone, is mute,
-  /// or was never reached. Its binary's `delete` cleans up as far as there is one.
+  /// or was never reached. Its binary's `delete` cleans up as far as there is one. A sandbox whose shim
+  /// is gone takes its tasks along, since only its bundle names the binary that cleans up after them.
   ///
   /// - Returns: the end that the binary reported; `nil` if there was nothing left to remove.
   @discardableResult
   public func discard(namespace: String, id: String) async throws(ShimManagementError) -> TaskExit?
   {
     let bundle = try bundle(namespace: namespace, id: id)
+    try await discardOrphans(of: bundle)
     var fallback: String?
     if let sandbox = sandboxID(of: bundle),
       let sandboxBundle = try find(namespace: namespace, id: sandbox)
@@ -94,6 +97,18 @@ extension ShimManager {
       fallback = shimBinary(of: sandboxBundle)
     }
     return try await cleanUpDead(bundle, fallback: fallback)
+  }
+
+  private func discardOrphans(of sandbox: Bundle) async throws(ShimManagementError) {
+    // Without readable parameters nobody can tell whether the tasks' shim is dead.
+    guard sandboxID(of: sandbox) == nil,
+      let params = try? BundleFiles(path: sandbox.path).restoreBootstrapParams(),
+      let address = try? params.endpoint(origin: .received), await isDead(address)
+    else { return }
+    for member in try members(ofSandbox: sandbox.id, namespace: sandbox.namespace) {
+      guard let bundle = try find(namespace: sandbox.namespace, id: member) else { continue }
+      try await cleanUpDead(bundle, fallback: shimBinary(of: sandbox))
+    }
   }
 
   /// The ids of the tasks that are attached to a sandbox, by their bundles.

@@ -117,7 +117,8 @@ public final class ShimManager: Sendable {
     address: TransportAddress, since began: ContinuousClock.Instant, log: ShimLog? = nil
   ) async throws(ShimManagementError) -> ShimTask {
     let lease = try await lease(address, for: sandboxID.map { "sandbox \($0)" } ?? bundle.id)
-    configuration.onStep(.connected)
+    // Taking up what is there is no step of making it.
+    if joined != .loaded { configuration.onStep(.connected) }
     do throws(ShimManagementError) {
       let task = try ShimTask(
         bundle: bundle, sandboxID: sandboxID, joined: joined, params: params, address: address,

@@ -15,7 +15,7 @@ struct HawseResult: Sendable, CustomStringConvertible {
 /// A `hawse` in the background. What it prints goes to files, which can be read at any time.
 final class HawseProcess: Sendable {
   let child: ChildProcess
-  private let outputPath: String
+  let outputPath: String
   private let errorPath: String
 
   var pid: Int32 { child.pid }
