@@ -1,3 +1,5 @@
+internal import LinuxSystem
+
 extension TransportError: CustomStringConvertible {
   /// A paragraph for people: what failed, on what, why, what was tried, and what to do.
   public var description: String {

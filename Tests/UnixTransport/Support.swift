@@ -1,4 +1,5 @@
 import Glibc
+import LinuxSystem
 import NIOCore
 import NIOPosix
 import Testing
@@ -97,7 +98,7 @@ struct TextConnection: Sendable {
   private var rest = ""
 
   static func connect(
-    to address: TransportAddress, _ options: ConnectOptions = ConnectOptions()
+    to address: TransportAddress, _ options: ConnectOptions = .patient()
   ) async throws -> TextConnection {
     let (stream, continuation) = AsyncStream<String>.makeStream()
     let connection = try await UnixConnector().connect(to: address, options: options) { channel in
@@ -144,5 +145,14 @@ func withEchoServer<Result: Sendable>(
     group.cancelAll()
     try await group.waitForAll()
     return result
+  }
+}
+
+extension ConnectOptions {
+  /// Limits that only a hang reaches, however busy the machine is.
+  static func patient(
+    tryLimit: Duration = .seconds(600), mode: Mode = .failFast, policy: PeerPolicy? = nil
+  ) -> ConnectOptions {
+    ConnectOptions(timeout: .seconds(600), tryLimit: tryLimit, mode: mode, policy: policy)
   }
 }

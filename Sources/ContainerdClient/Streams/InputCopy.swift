@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxSystem
 internal import Synchronization
 
 /// Takes the caller's input to a process's fifo, and closes the fifo behind its last byte.

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxSystem
 internal import Synchronization
 
 /// Takes a process's output from its fifo to a sink, until the last writer has closed it.

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxSystem
 
 /// The fifos of one process's streams, in a directory of their own.
 ///

@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Glibc
+internal import LinuxSystem
 
 /// A terminal that this process was given, by a descriptor that its caller keeps open.
 public struct Terminal: Sendable {
@@ -44,7 +45,7 @@ public struct Terminal: Sendable {
     guard result == 0 else {
       throw ContainerdClientError(
         .terminalUnusable, "The terminal at descriptor \(descriptor) did not \(what)",
-        cause: SystemError("ioctl", -result))
+        cause: SystemError("ioctl", errno: -result))
     }
   }
 }

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxSystem
 
 /// A lock file that is held (flock(2)). The file is there only while somebody holds or wants it.
 struct FileLock: Hashable, Sendable {
@@ -8,12 +9,12 @@ struct FileLock: Hashable, Sendable {
   /// Takes the lock if it is free; nil if somebody holds it in a way that keeps this out.
   static func tryAcquire(
     _ path: String, shared: Bool = false
-  ) throws(FileSystemError) -> FileLock? {
+  ) throws(SystemError) -> FileLock? {
     let descriptor = retryingInterrupts {
       open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o600)
     }
-    guard descriptor >= 0 else { throw FileSystemError("open", path) }
-    do throws(FileSystemError) {
+    guard descriptor >= 0 else { throw SystemError.last("open", path) }
+    do throws(SystemError) {
       if try lock(descriptor, path, shared: shared) {
         return FileLock(descriptor: descriptor, path: path)
       }
@@ -28,11 +29,11 @@ struct FileLock: Hashable, Sendable {
   /// Locks a file that was opened at the path; false if the lock is not to be had by it.
   static func lock(
     _ descriptor: Int32, _ path: String, shared: Bool = false
-  ) throws(FileSystemError) -> Bool {
+  ) throws(SystemError) -> Bool {
     let way = (shared ? LOCK_SH : LOCK_EX) | LOCK_NB
     guard retryingInterrupts({ flock(descriptor, way) }) == 0 else {
       if errno == EWOULDBLOCK { return false }
-      throw FileSystemError("flock", path)
+      throw SystemError.last("flock", path)
     }
     // The last holder may have removed the file between our open and our lock. Then this is the lock
     // of a file that nobody else will ever see, and worth nothing.
@@ -68,7 +69,7 @@ struct FileLock: Hashable, Sendable {
   /// Whether the open file is the one that is at the path now.
   private static func isCurrent(
     _ descriptor: Int32, _ path: String
-  ) throws(FileSystemError) -> Bool {
+  ) throws(SystemError) -> Bool {
     let mine = try FileStatus.of(descriptor: descriptor, path: path)
     return try FileStatus.ofItself(path)?.isSameFile(as: mine) == true
   }

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxSystem
 
 extension StateDirectory {
   /// Runs the body while no other task and no other process runs one for the same id: what keeps two
@@ -35,7 +36,8 @@ extension StateDirectory {
       guard ContinuousClock.now < deadline else {
         let holder = FileLock.holder(path).map { "process \($0)" } ?? "another process"
         throw ShimManagementError(
-          code: .busy, message: "\(name) is in use by \(holder), which did not finish in \(timeout)",
+          code: .busy,
+          message: "\(name) is in use by \(holder), which did not finish in \(timeout)",
           hint: "Wait for it, or end it, and try again.")
       }
       do {
