@@ -78,16 +78,9 @@ public struct EventsReceiver: Sendable {
           event: envelope.event))
       return Google_Protobuf_Empty()
     }
-    let events = server
     let listener = try listener(replacing: true)
     defer { listener.close() }
-    try await listener.run { channel in
-      try events.configure(channel)
-    } onConnection: { connection in
-      // The connection lives for as long as this waits: until the shim closes it, or we end. That it
-      // ended with an error is no concern of ours.
-      try? await connection.channel.closeFuture.get()
-    }
+    try await server.run(on: listener)
   }
 
   private func listener(replacing: Bool) throws(TransportError) -> UnixListener {
