@@ -26,23 +26,28 @@ public struct EventsReceiver: Sendable {
 
   /// Makes sure that the events address exists, and refuses until somebody listens.
   public func prepare() throws(ShimManagementError) {
-    let path = directory.eventsSocket
-    var status = stat()
-    if lstat(path, &status) == 0 {
-      guard status.st_mode & S_IFMT == S_IFSOCK else {
-        throw ShimManagementError(
-          code: .stateDirectory, message: "\(path) is not a socket",
-          hint: "It is where shims send their events; move it away.")
-      }
-      return
-    }
+    if try isThere() { return }
     do {
       // Bound and closed again: from then on the file refuses.
       try listener(replacing: false).close()
     } catch {
+      // Another process may have been faster.
+      if try isThere() { return }
       throw ShimManagementError(
-        code: .stateDirectory, message: "cannot make the events socket \(path)", cause: error)
+        code: .stateDirectory, message: "cannot make the events socket \(directory.eventsSocket)",
+        cause: error)
     }
+  }
+
+  private func isThere() throws(ShimManagementError) -> Bool {
+    var status = stat()
+    guard lstat(directory.eventsSocket, &status) == 0 else { return false }
+    guard status.st_mode & S_IFMT == S_IFSOCK else {
+      throw ShimManagementError(
+        code: .stateDirectory, message: "\(directory.eventsSocket) is not a socket",
+        hint: "It is where shims send their events; move it away.")
+    }
+    return true
   }
 
   /// Listens, or stands by for the process that does, until the task is cancelled.
