@@ -16,7 +16,11 @@ struct SpecSource {
     }
     if let file = flags.config {
       spec = try Self.read(file)
-      if !args.isEmpty { spec.args = args }
+      try spec.setProcess(
+        args: args.isEmpty ? spec.args : args, env: OCISpec.merged(spec.env, flags.env),
+        cwd: flags.cwd ?? spec.cwd ?? "/", terminal: terminal,
+        user: try flags.user.map { try OCIUser(parsing: $0) } ?? spec.user)
+      if let hostname = flags.hostname { spec.hostname = hostname }
       if rootfs == nil { try Self.requireAbsoluteRoot(of: spec, file: file) }
     } else {
       guard rootfs != nil else {
@@ -25,7 +29,7 @@ struct SpecSource {
           hint: "Name a directory with --rootfs, or a config.json with --config.")
       }
       spec = try OCISpec.standard(
-        id: id, namespace: namespace, args: args, env: flags.env, cwd: flags.cwd,
+        id: id, namespace: namespace, args: args, env: flags.env, cwd: flags.cwd ?? "/",
         terminal: terminal, user: try flags.user.map { try OCIUser(parsing: $0) } ?? OCIUser(),
         readonlyRootfs: flags.readOnly, hostname: flags.hostname)
     }
