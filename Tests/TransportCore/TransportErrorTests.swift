@@ -16,7 +16,7 @@ import TransportCore
       ])
     #expect(
       error.description
-        == "No connection to unix:///x in time. Tried 4 times: 3 × connect: ECONNREFUSED, nobody "
+        == "no connection to unix:///x in time. Tried 4 times: 3 × connect: ECONNREFUSED, nobody "
         + "listens (12 ms in all); handshake: no answer (5 s). Start the server.")
   }
 

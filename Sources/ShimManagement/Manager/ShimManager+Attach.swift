@@ -40,6 +40,12 @@ extension ShimManager {
   /// that was made is removed, and only that.
   public func attach(_ request: AttachRequest) async throws(ShimManagementError) -> ShimTask {
     try validate(request.sandboxID, as: .sandboxID)
+    guard request.id != request.sandboxID else {
+      throw ShimManagementError(
+        code: .attachFailed,
+        message: "cannot attach \(request.id) to itself: a task and its sandbox need ids of their own",
+        hint: "Choose another id for the task.")
+    }
     // Shared: any number of tasks may join at once, while nobody removes the sandbox.
     return try await locked(request.namespace, request.sandboxID, shared: true) {
       () throws(ShimManagementError) in

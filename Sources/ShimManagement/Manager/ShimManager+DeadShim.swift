@@ -1,5 +1,6 @@
 internal import ContainerdAPI
 internal import ContainerdClient
+internal import Glibc
 internal import Logging
 internal import NIOCore
 internal import ShimProtocol
@@ -70,6 +71,7 @@ extension ShimManager {
     try await locked(bundle.namespace, bundle.id) { () throws(ShimManagementError) in
       guard try self.find(namespace: bundle.namespace, id: bundle.id) != nil else { return nil }
       let end = await self.deleteByBinary(bundle, fallback: fallback)
+      await self.removeSocket(of: bundle)
       try await bundle.delete()
       self.publish(end, of: bundle)
       return TaskExit(
@@ -92,6 +94,21 @@ extension ShimManager {
         "shim's delete failed", metadata: ["id": "\(bundle.id)", "error": "\(error)"])
       return unknown
     }
+  }
+
+  /// Removes the socket file that a dead shim could not remove itself: one of our own user's, on which
+  /// nobody listens.
+  private func removeSocket(of bundle: Bundle) async {
+    // Without an address that can be read there is nothing that could be removed.
+    guard sandboxID(of: bundle) == nil,
+      let params = try? BundleFiles(path: bundle.path).restoreBootstrapParams(),
+      let address = try? params.endpoint(), case .unix(let path) = address.place
+    else { return }
+    var status = stat()
+    guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK,
+      status.st_uid == geteuid(), await isDead(address)
+    else { return }
+    unlink(path)
   }
 
   private func publish(_ end: Containerd_Task_V3_DeleteResponse, of bundle: Bundle) {

@@ -1,5 +1,7 @@
 public import ContainerdClient
+internal import Glibc
 internal import Logging
+internal import ProcessSupervision
 internal import RPCCore
 internal import ShimProtocol
 public import TransportCore
@@ -79,7 +81,9 @@ extension ShimManager {
   }
 
   /// Removes a task or sandbox that cannot be deleted through its shim: the shim is gone, is mute,
-  /// or was never reached. Its binary's `delete` cleans up as far as there is one.
+  /// or was never reached. Its binary's `delete` cleans up as far as there is one, and a shim that was
+  /// started for it and still runs is killed. A sandbox's tasks go with it, before it: its bundle knows
+  /// the binary that cleans up after them.
   ///
   /// - Returns: the end that the binary reported; `nil` if there was nothing left to remove.
   @discardableResult
@@ -90,6 +94,14 @@ extension ShimManager {
       let sandboxBundle = try find(namespace: namespace, id: sandbox)
     {
       fallback = shimBinary(of: sandboxBundle)
+    }
+    if let shim = JoinRecord.read(from: BundleFiles(path: bundle.path))?.shim, shim.signal(SIGKILL) {
+      _ = await shim.waitForEnd(within: configuration.limits.shutdown)
+    }
+    let binary = shimBinary(of: bundle)
+    for member in try members(ofSandbox: id, namespace: namespace) {
+      guard let task = try find(namespace: namespace, id: member) else { continue }
+      try await cleanUpDead(task, fallback: binary)
     }
     return try await cleanUpDead(bundle, fallback: fallback)
   }

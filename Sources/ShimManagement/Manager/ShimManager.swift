@@ -123,8 +123,11 @@ public final class ShimManager: Sendable {
         bundle: bundle, sandboxID: sandboxID, joined: joined, params: params, address: address,
         joinDuration: ContinuousClock.now - began, lease: lease, log: log, manager: configuration)
       if joined != .loaded {
+        // A shim that accepts and never answers is found out here, and not by its first Create.
+        let shim = try await task.probe(within: configuration.limits.connect)
         try write(JoinRecord.file, of: bundle) { () throws(ShimProtocolError) in
-          try JoinRecord(task).write(to: BundleFiles(path: bundle.path))
+          try JoinRecord(task, shim: joined == .started ? shim : nil)
+            .write(to: BundleFiles(path: bundle.path))
         }
       }
       adopt(task)

@@ -110,6 +110,21 @@ public final class ShimTask: Sendable {
     }
   }
 
+  /// Sees whether the shim answers at all, before anything is created in it.
+  ///
+  /// - Returns: its pid, if it says. An error that the shim answers with is an answer: not every shim
+  ///   takes Connect for a task that it does not know.
+  func probe(within limit: Duration) async throws(ShimManagementError) -> Int32? {
+    do {
+      let connection = try await negotiating("reach the shim of") { client throws(RPCError) in
+        try await client.connect(self.id, timeout: limit)
+      }
+      return connection.shimPID == 0 ? nil : Int32(clamping: connection.shimPID)
+    } catch where error.code == .callFailed {
+      return nil
+    }
+  }
+
   /// Starts the created task.
   ///
   /// - Returns: the pid of its init.

@@ -100,7 +100,7 @@ extension OCISpec {
   }
 
   /// The entries of both, a later one of the same name in the place of the earlier.
-  static func merged(_ base: [String], _ added: [String]) -> [String] {
+  public static func merged(_ base: [String], _ added: [String]) -> [String] {
     var entries: [String] = []
     for entry in base + added {
       let name = entry.prefix { $0 != "=" }

@@ -12,11 +12,15 @@ struct SpecSource {
     _ flags: ContainerFlags, id: String, namespace: String, args: [String], terminal: Bool
   ) throws {
     let rootfs = try flags.rootfs.map {
-      try RootfsSource(directory: Self.absolute($0), readonly: flags.readOnly)
+      try RootfsSource(directory: Self.absolute($0))
     }
     if let file = flags.config {
       spec = try Self.read(file)
-      if !args.isEmpty { spec.args = args }
+      try spec.setProcess(
+        args: args.isEmpty ? spec.args : args, env: OCISpec.merged(spec.env, flags.env),
+        cwd: flags.cwd ?? spec.cwd ?? "/", terminal: terminal,
+        user: try flags.user.map { try OCIUser(parsing: $0) } ?? spec.user)
+      if let hostname = flags.hostname { spec.hostname = hostname }
       if rootfs == nil { try Self.requireAbsoluteRoot(of: spec, file: file) }
     } else {
       guard rootfs != nil else {
@@ -25,13 +29,14 @@ struct SpecSource {
           hint: "Name a directory with --rootfs, or a config.json with --config.")
       }
       spec = try OCISpec.standard(
-        id: id, namespace: namespace, args: args, env: flags.env, cwd: flags.cwd,
+        id: id, namespace: namespace, args: args, env: flags.env, cwd: flags.cwd ?? "/",
         terminal: terminal, user: try flags.user.map { try OCIUser(parsing: $0) } ?? OCIUser(),
-        readonlyRootfs: flags.readOnly, hostname: flags.hostname)
+        hostname: flags.hostname)
     }
     // The directory itself, as `ctr run --rootfs` has it: nothing is mounted that could be left
     // behind, and no shim's unmounting can reach what the user has mounted below it.
     if let rootfs { spec.rootPath = rootfs.path }
+    if flags.readOnly { spec.isRootReadonly = true }
     for mount in flags.mount { spec.addMount(try OCIMount(parsing: mount)) }
   }
 
