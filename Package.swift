@@ -87,7 +87,7 @@ let package = Package(
       ],
       path: "Sources/hawse", swiftSettings: strict),
 
-    tests("ProcessSupervision", ["CLinux"]),
+    tests("ProcessSupervision", ["LinuxSystem", "CLinux"]),
     tests("TransportCore", ["LinuxSystem", nioCore, nioEmbedded]),
     tests(
       "UnixTransport", ["TransportCore", "LinuxSystem", "CLinux", nioCore, nioPosix, logging]),
@@ -96,7 +96,7 @@ let package = Package(
       "TTRPC",
       ["RPCCore", "TransportCore", "UnixTransport", nioCore, nioPosix, nioEmbedded, protobuf]),
     tests("ContainerdAPI", [protobuf]),
-    tests("ContainerdClient", ["ContainerdAPI", "RPCCore", "CLinux", protobuf]),
+    tests("ContainerdClient", ["ContainerdAPI", "RPCCore", "LinuxSystem", "CLinux", protobuf]),
     tests("ShimProtocol", ["ContainerdAPI", "LinuxSystem", "TransportCore", protobuf]),
     tests(
       "ShimManagement",

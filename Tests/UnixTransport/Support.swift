@@ -23,15 +23,9 @@ final class TemporaryDirectory: Sendable {
   }
 
   private static func remove(_ path: String) {
-    guard let directory = opendir(path) else { return }
-    while let entry = readdir(directory) {
-      let name = withUnsafePointer(to: &entry.pointee.d_name) {
-        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-      }
-      if name == "." || name == ".." { continue }
-      if unlink(path + "/" + name) != 0 { remove(path + "/" + name) }
-    }
-    closedir(directory)
+    // What cannot be listed cannot be removed either.
+    let names = (try? OwnedDescriptor(opening: path, O_RDONLY | O_DIRECTORY).names()) ?? []
+    for name in names where unlink(path + "/" + name) != 0 { remove(path + "/" + name) }
     rmdir(path)
   }
 }

@@ -73,10 +73,6 @@ public struct TaskClient<Caller: RPCCaller>: Sendable {
 extension RPCError {
   /// The shim answered that it has no such task, process or thing.
   public var isNotFound: Bool { reason == .status && code == .notFound }
-  /// The shim answered that it already has one by this id.
-  public var isAlreadyExists: Bool { reason == .status && code == .alreadyExists }
   /// The shim answered that it does not serve this method, or this version of the API.
   public var isUnimplemented: Bool { reason == .status && code == .unimplemented }
-  /// The connection ended before the answer came: the call may or may not have had its effect.
-  public var isConnectionLost: Bool { reason == .connectionClosed }
 }

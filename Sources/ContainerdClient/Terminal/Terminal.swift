@@ -12,8 +12,6 @@ public struct Terminal: Sendable {
     self.descriptor = descriptor
   }
 
-  public static func isTerminal(_ descriptor: Int32) -> Bool { isatty(descriptor) == 1 }
-
   /// - Throws: `terminalUnusable`.
   public func size() throws(ContainerdClientError) -> WindowSize {
     var size = WindowSize(columns: 0, rows: 0)
