@@ -87,8 +87,9 @@ let package = Package(
       ],
       path: "Sources/hawse", swiftSettings: strict),
 
+    tests("LinuxSystem", []),
     tests("ProcessSupervision", ["LinuxSystem", "CLinux"]),
-    tests("TransportCore", ["LinuxSystem", nioCore, nioEmbedded]),
+    tests("TransportCore", [nioCore, nioEmbedded]),
     tests(
       "UnixTransport", ["TransportCore", "LinuxSystem", "CLinux", nioCore, nioPosix, logging]),
     tests("RPCCore", [protobuf]),
