@@ -52,7 +52,8 @@ struct AttachPlan: Equatable {
     case (nil, nil):
       throw ShimManagementError(
         code: .sandboxNotFound,
-        message: "cannot attach to sandbox \(sandbox): it has no bundle here and no address was given",
+        message:
+          "cannot attach to sandbox \(sandbox): it has no bundle here and no address was given",
         hint: "Start it (hawse sandbox run), or name its address and version.")
     }
     self.params = params

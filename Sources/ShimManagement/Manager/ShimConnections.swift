@@ -1,6 +1,6 @@
 internal import Logging
-internal import TTRPC
 internal import RPCCore
+internal import TTRPC
 internal import TransportCore
 
 /// One connection to each shim, shared by all tasks that it serves.

@@ -40,10 +40,11 @@ extension ShimManager {
   /// that was made is removed, and only that.
   public func attach(_ request: AttachRequest) async throws(ShimManagementError) -> ShimTask {
     try validate(request.sandboxID, as: .sandboxID)
+    // Their locks are one and the same: it would wait for itself.
     guard request.id != request.sandboxID else {
       throw ShimManagementError(
-        code: .attachFailed,
-        message: "cannot attach \(request.id) to itself: a task and its sandbox need ids of their own",
+        code: .bundleExists,
+        message: "cannot attach a task \(request.id) to the sandbox of the same id",
         hint: "Choose another id for the task.")
     }
     // Shared: any number of tasks may join at once, while nobody removes the sandbox.
@@ -54,7 +55,8 @@ extension ShimManager {
         sandbox: request.sandboxID, mode: request.mode, given: request.endpoint,
         recorded: recorded)
       let address = try self.address(of: plan, given: request.endpoint)
-      return try await self.locked(request.namespace, request.id) { () throws(ShimManagementError) in
+      return try await self.locked(request.namespace, request.id) {
+        () throws(ShimManagementError) in
         try await self.attach(request, plan: plan, address: address)
       }
     }
@@ -138,7 +140,8 @@ extension ShimManager {
     guard let sandbox = try find(namespace: request.namespace, id: request.sandboxID) else {
       throw ShimManagementError(
         code: .sandboxNotFound,
-        message: "cannot run the shim binary of sandbox \(request.sandboxID): it has no bundle here",
+        message:
+          "cannot run the shim binary of sandbox \(request.sandboxID): it has no bundle here",
         hint: "Attach to its address instead.")
     }
     do {

@@ -23,14 +23,15 @@ extension ShimManager {
           metadata: ["address": "\(first.address)"])
         return
       }
-      await cleanUpDead(
-        namespace: first.namespace, at: first.address, knownSandbox: first.sandboxID ?? first.id)
+      for namespace in Set(lost.map(\.namespace)) {
+        await cleanUpDead(namespace: namespace, at: first.address)
+      }
     }
   }
 
   /// Cleans up after every bundle of this namespace whose shim listened at this address: tasks first,
   /// because a sandbox's bundle knows the shim binary that its tasks need for it.
-  func cleanUpDead(namespace: String, at address: TransportAddress, knownSandbox: String) async {
+  func cleanUpDead(namespace: String, at address: TransportAddress) async {
     var tasks: [Bundle] = []
     var sandboxes: [Bundle] = []
     for bundle in bundles(namespace: namespace) {
@@ -66,7 +67,8 @@ extension ShimManager {
   /// - Parameter fallback: the shim binary to use when the bundle does not name one.
   /// - Returns: the end that was reported; `nil` if somebody else had cleaned up.
   @discardableResult
-  func cleanUpDead(_ bundle: Bundle, fallback: String?) async throws(ShimManagementError) -> TaskExit?
+  func cleanUpDead(_ bundle: Bundle, fallback: String?) async throws(ShimManagementError)
+    -> TaskExit?
   {
     try await locked(bundle.namespace, bundle.id) { () throws(ShimManagementError) in
       guard try self.find(namespace: bundle.namespace, id: bundle.id) != nil else { return nil }

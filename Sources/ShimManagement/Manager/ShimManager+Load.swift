@@ -71,7 +71,8 @@ extension ShimManager {
       throw ShimManagementError(
         code: .damagedState,
         message: "cannot reach the shim of \(id): its bundle does not say where it listens",
-        hint: "Run hawse task rm --force (or sandbox rm --force) to remove what is there.", cause: error)
+        hint: "Run hawse task rm --force (or sandbox rm --force) to remove what is there.",
+        cause: error)
     }
     let began = ContinuousClock.now
     let address = try endpoint(of: params, for: id)
@@ -87,7 +88,8 @@ extension ShimManager {
   ///
   /// - Returns: the end that the binary reported; `nil` if there was nothing left to remove.
   @discardableResult
-  public func discard(namespace: String, id: String) async throws(ShimManagementError) -> TaskExit? {
+  public func discard(namespace: String, id: String) async throws(ShimManagementError) -> TaskExit?
+  {
     let bundle = try bundle(namespace: namespace, id: id)
     var fallback: String?
     if let sandbox = sandboxID(of: bundle),
@@ -127,7 +129,7 @@ extension ShimManager {
   func find(namespace: String, id: String) throws(ShimManagementError) -> Bundle? {
     do {
       return try Bundle.load(id: id, namespace: namespace, in: configuration.directory)
-    } catch where error.code == .bundleNotFound {
+    } catch  where error.code == .bundleNotFound {
       return nil
     }
   }

@@ -153,7 +153,8 @@ public final class ShimManager: Sendable {
     } catch {
       throw ShimManagementError(
         code: .attachFailed,
-        message: "the shim of \(subject) cannot be reached at the address that it gave", cause: error)
+        message: "the shim of \(subject) cannot be reached at the address that it gave",
+        cause: error)
     }
   }
 }

@@ -25,7 +25,8 @@ extension ShimManager {
 
     public init(
       directory: StateDirectory, registry: ConnectorRegistry, daemonAddress: String? = nil,
-      eventsAddress: String? = nil, environment: [String: String] = [:], publishBinary: String = "/bin/true",
+      eventsAddress: String? = nil, environment: [String: String] = [:],
+      publishBinary: String = "/bin/true",
       debug: Bool = false, limits: Limits = Limits(),
       logger: Logger = Logger(label: "hawsepipe.manager"),
       onStep: @escaping @Sendable (ManagerStep) -> Void = { _ in }

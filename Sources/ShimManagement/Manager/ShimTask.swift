@@ -190,7 +190,8 @@ public final class ShimTask: Sendable {
         hint: "The shim ended or was killed; what it left is cleaned up.", cause: error)
     case .deadline:
       return ShimManagementError(
-        code: .timedOut, message: "cannot \(action) \(subject): its shim at \(address) does not answer",
+        code: .timedOut,
+        message: "cannot \(action) \(subject): its shim at \(address) does not answer",
         hint: "Run hawse sandbox rm --force to remove a sandbox whose shim is mute.", cause: error)
     default:
       return ShimManagementError(
