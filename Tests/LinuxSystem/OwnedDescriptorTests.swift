@@ -54,7 +54,8 @@ import Testing
         opening: "file", in: parent, O_WRONLY | O_CREAT | O_EXCL, mode: 0o600)
       try file.write(bytes)
       try file.close()
-      #expect(try OwnedDescriptor(opening: "file", in: parent, O_RDONLY).read(atMost: size) == bytes)
+      #expect(
+        try OwnedDescriptor(opening: "file", in: parent, O_RDONLY).read(atMost: size) == bytes)
       let part = try OwnedDescriptor(opening: "\(path)/file", O_RDONLY).read(atMost: size / 2)
       #expect(part == Array(bytes.prefix(size / 2)))
     }
