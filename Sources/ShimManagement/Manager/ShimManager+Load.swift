@@ -97,7 +97,8 @@ extension ShimManager {
     {
       fallback = shimBinary(of: sandboxBundle)
     }
-    if let shim = JoinRecord.read(from: BundleFiles(path: bundle.path))?.shim, shim.signal(SIGKILL) {
+    if let shim = JoinRecord.read(from: BundleFiles(path: bundle.path))?.shim, shim.signal(SIGKILL)
+    {
       _ = await shim.waitForEnd(within: configuration.limits.shutdown)
     }
     let binary = shimBinary(of: bundle)

@@ -120,7 +120,7 @@ public final class ShimTask: Sendable {
         try await client.connect(self.id, timeout: limit)
       }
       return connection.shimPID == 0 ? nil : Int32(clamping: connection.shimPID)
-    } catch where error.code == .callFailed {
+    } catch  where error.code == .callFailed {
       return nil
     }
   }

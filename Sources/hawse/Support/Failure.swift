@@ -16,7 +16,8 @@ enum Failure {
 
 extension AsyncParsableCommand {
   /// Runs a command's body and turns what it throws into a message and an exit code.
-  func reporting(as code: Int32 = Failure.ofAnything, _ body: () async throws -> Void) async throws {
+  func reporting(as code: Int32 = Failure.ofAnything, _ body: () async throws -> Void) async throws
+  {
     do {
       try await body()
     } catch {

@@ -8,7 +8,8 @@ struct GlobalOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Where tasks' work directories are kept.", valueName: "dir"))
   var root = "/var/lib/hawsepipe"
 
-  @Option(name: [.short, .long], help: ArgumentHelp("The namespace to work in.", valueName: "name"))
+  @Option(
+    name: [.short, .long], help: ArgumentHelp("The namespace to work in.", valueName: "name"))
   var namespace = "default"
 
   @Flag(help: "Print JSON.") var json = false

@@ -35,7 +35,8 @@ struct Session {
 
     let receiver = Task {
       await events.run { event in
-        logger.debug("event", metadata: ["topic": "\(event.topic)", "type": "\(event.event.typeURL)"])
+        logger.debug(
+          "event", metadata: ["topic": "\(event.topic)", "type": "\(event.event.typeURL)"])
       }
     }
     let outcome = await cancellingOnSignal { try await body(session) }
