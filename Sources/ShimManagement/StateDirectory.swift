@@ -83,7 +83,7 @@ public struct StateDirectory: Hashable, Sendable {
     for path in [state, root] {
       guard PathText.cleaned(path) == path, path != "/" else {
         throw ShimManagementError(
-          code: .stateDirectory, message: "The directory \"\(path)\" cannot keep state",
+          code: .stateDirectory, message: "the directory \"\(path)\" cannot keep state",
           hint: "Give an absolute path of a directory, without \"..\".")
       }
     }
@@ -92,7 +92,7 @@ public struct StateDirectory: Hashable, Sendable {
     guard eventsSocket.utf8.count <= longest else {
       throw ShimManagementError(
         code: .stateDirectory,
-        message: "The state directory \(state) is too long a path: its socket \(eventsSocket) has "
+        message: "the state directory \(state) is too long a path: its socket \(eventsSocket) has "
           + "\(eventsSocket.utf8.count) bytes, and the kernel allows \(longest)",
         hint: "Choose a shorter one with --state.")
     }
@@ -124,19 +124,19 @@ public struct StateDirectory: Hashable, Sendable {
       hint = "Run \"chmod o-w \(directory)\", or \(choose)"
     }
     throw ShimManagementError(
-      code: .stateDirectory, message: "The \(name) directory \(what)", hint: hint)
+      code: .stateDirectory, message: "the \(name) directory \(what)", hint: hint)
   }
 
   private static func unusable(_ error: FileSystemError) -> ShimManagementError {
     switch error.errno {
     case EACCES, EPERM, EROFS:
       return ShimManagementError(
-        code: .notWritable, message: "The state directory cannot be written to",
+        code: .notWritable, message: "the state directory cannot be written to",
         hint: "Run as a user that may write there, or choose others with --state and --root.",
         cause: error)
     default:
       return ShimManagementError(
-        code: .stateDirectory, message: "The state directory cannot be used",
+        code: .stateDirectory, message: "the state directory cannot be used",
         hint: "Mend what is named, or choose others with --state and --root.", cause: error)
     }
   }

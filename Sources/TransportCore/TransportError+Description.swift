@@ -1,7 +1,8 @@
 extension TransportError: CustomStringConvertible {
   /// A paragraph for people: what failed, on what, why, what was tried, and what to do.
   public var description: String {
-    var text = Self.sentence(message)
+    // As it is: it may begin with an address, and often stands behind a colon.
+    var text = Self.terminated(message)
     if !attempts.isEmpty { text += " " + attemptsText }
     if let hint { text += " " + Self.sentence(hint) }
     return text
@@ -15,8 +16,11 @@ extension TransportError: CustomStringConvertible {
   }
 
   private static func sentence(_ text: String) -> String {
-    let start = text.prefix(1).uppercased() + text.dropFirst()
-    return text.hasSuffix(".") || text.hasSuffix("?") ? start : start + "."
+    terminated(text.prefix(1).uppercased() + text.dropFirst())
+  }
+
+  private static func terminated(_ text: String) -> String {
+    text.hasSuffix(".") || text.hasSuffix("?") ? text : text + "."
   }
 }
 

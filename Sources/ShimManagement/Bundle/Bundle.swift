@@ -48,10 +48,10 @@ extension Bundle {
       if try FileStatus.ofItself(bundle.path)?.isDirectory == true { return bundle }
     } catch {
       throw ShimManagementError(
-        code: .fileSystem, message: "The bundle \(bundle.path) cannot be looked at", cause: error)
+        code: .fileSystem, message: "the bundle \(bundle.path) cannot be looked at", cause: error)
     }
     throw ShimManagementError(
-      code: .bundleNotFound, message: "There is no bundle \(namespace)/\(id) at \(bundle.path)",
+      code: .bundleNotFound, message: "there is no bundle \(namespace)/\(id) at \(bundle.path)",
       hint: "Check the id, the namespace and the state directory.")
   }
 
@@ -86,7 +86,7 @@ extension Bundle {
       return []
     } catch {
       throw ShimManagementError(
-        code: .fileSystem, message: "The bundles in \(path) cannot be listed", cause: error)
+        code: .fileSystem, message: "the bundles in \(path) cannot be listed", cause: error)
     }
   }
 
@@ -101,7 +101,7 @@ extension Bundle {
       if error.code == .missingFile { return nil }
       throw ShimManagementError(
         code: error.code == .fileOperationFailed ? .fileSystem : .damagedState,
-        message: "The specification of \(namespace)/\(id) cannot be read", cause: error)
+        message: "the specification of \(namespace)/\(id) cannot be read", cause: error)
     }
   }
 }

@@ -81,15 +81,15 @@ private struct BundleCreation {
     switch error.errno {
     case EEXIST where error.path == bundle.path:
       return ShimManagementError(
-        code: .bundleExists, message: "The bundle \(name) is already there, at \(bundle.path)",
+        code: .bundleExists, message: "the bundle \(name) is already there, at \(bundle.path)",
         hint: "Choose another id, or remove the sandbox or task that has it.")
     case EACCES, EPERM, EROFS:
       return ShimManagementError(
-        code: .notWritable, message: "The bundle \(name) cannot be made",
+        code: .notWritable, message: "the bundle \(name) cannot be made",
         hint: "Run as a user that may write to the state directory.", cause: error)
     default:
       return ShimManagementError(
-        code: .fileSystem, message: "The bundle \(name) cannot be made; what was made is removed",
+        code: .fileSystem, message: "the bundle \(name) cannot be made; what was made is removed",
         cause: error)
     }
   }

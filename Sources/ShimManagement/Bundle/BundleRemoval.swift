@@ -22,7 +22,7 @@ extension Bundle {
     let isRootfs = first.path == rootfsPath
     throw ShimManagementError(
       code: .fileSystem,
-      message: "The bundle \(namespace)/\(id) cannot be removed whole",
+      message: "the bundle \(namespace)/\(id) cannot be removed whole",
       hint: isRootfs
         ? "Files lie in \(rootfsPath) itself, on no mount. Move them away if you need them, "
           + "remove them if not, and try again."
@@ -44,7 +44,7 @@ extension Bundle {
     }
     if let failure = failures.first {
       throw ShimManagementError(
-        code: .fileSystem, message: "What a removal left over in \(namespace) cannot be removed",
+        code: .fileSystem, message: "what a removal left over in \(namespace) cannot be removed",
         cause: failure)
     }
   }
@@ -112,7 +112,7 @@ extension Bundle {
   private func unmountFailure(_ error: FileSystemError, hint: String?) -> ShimManagementError {
     ShimManagementError(
       code: .unmountFailed,
-      message: "The bundle \(namespace)/\(id) is not removed, as something is still mounted in it",
+      message: "the bundle \(namespace)/\(id) is not removed, as something is still mounted in it",
       hint: hint, cause: error)
   }
 

@@ -6,7 +6,8 @@ struct FileLock: Equatable, Sendable {
   let path: String
 
   /// Takes the lock if it is free; nil if somebody holds it in a way that keeps this out.
-  static func tryAcquire(_ path: String, shared: Bool = false) throws(FileSystemError) -> FileLock? {
+  static func tryAcquire(_ path: String, shared: Bool = false) throws(FileSystemError) -> FileLock?
+  {
     let descriptor = retryingInterrupts {
       open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o600)
     }

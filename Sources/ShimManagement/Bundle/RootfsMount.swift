@@ -27,7 +27,7 @@ public struct RootfsMount: Hashable, Sendable {
     func refusal(_ fault: String, _ cause: FileSystemError? = nil) -> ShimManagementError {
       ShimManagementError(
         code: .invalidRootfs,
-        message: "The mount target \"\(target)\" of \(source) is refused: it \(fault)",
+        message: "the mount target \"\(target)\" of \(source) is refused: it \(fault)",
         hint: "Give a path relative to the root file system that stays in it.", cause: cause)
     }
     let parts = PathText.components(target)

@@ -20,7 +20,7 @@ public struct RootfsSource: Hashable, Sendable {
       -> ShimManagementError
     {
       ShimManagementError(
-        code: .invalidRootfs, message: "The root file system \"\(directory)\" \(fault)", hint: hint,
+        code: .invalidRootfs, message: "the root file system \"\(directory)\" \(fault)", hint: hint,
         cause: cause)
     }
     let parts = PathText.components(directory)

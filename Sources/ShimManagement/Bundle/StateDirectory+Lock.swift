@@ -35,7 +35,8 @@ extension StateDirectory {
       guard ContinuousClock.now < deadline else {
         let holder = FileLock.holder(path).map { "process \($0)" } ?? "another process"
         throw ShimManagementError(
-          code: .busy, message: "\(name) is in use by \(holder), which did not finish in \(timeout)",
+          code: .busy,
+          message: "\(name) is in use by \(holder), which did not finish in \(timeout)",
           hint: "Wait for it, or end it, and try again.")
       }
       do {

@@ -59,7 +59,7 @@ extension OCISpec {
     args: [String], env: [String], cwd: String, terminal: Bool, user: OCIUser
   ) throws(ShimManagementError) {
     func refusal(_ fault: String, _ hint: String) -> ShimManagementError {
-      ShimManagementError(code: .invalidSpec, message: "The process \(fault)", hint: hint)
+      ShimManagementError(code: .invalidSpec, message: "the process \(fault)", hint: hint)
     }
     guard let program = args.first, !program.isEmpty else {
       throw refusal("has no program to run", "Give a command.")
