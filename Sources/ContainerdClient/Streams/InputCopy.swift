@@ -24,7 +24,7 @@ final class InputCopy: Sendable {
         self.source = .descriptor(try DescriptorReader(descriptor))
       } catch {
         throw ContainerdClientError(
-          .streamUnusable, "Cannot read a process's input from descriptor \(descriptor)",
+          .streamUnusable, "cannot read a process's input from descriptor \(descriptor)",
           cause: error)
       }
     }

@@ -42,7 +42,7 @@ public struct Terminal: Sendable {
   private func check(_ result: Int32, _ what: String) throws(ContainerdClientError) {
     guard result == 0 else {
       throw ContainerdClientError(
-        .terminalUnusable, "The terminal at descriptor \(descriptor) did not \(what)",
+        .terminalUnusable, "the terminal at descriptor \(descriptor) did not \(what)",
         cause: SystemError("ioctl", errno: -result))
     }
   }

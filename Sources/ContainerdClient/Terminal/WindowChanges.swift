@@ -61,7 +61,7 @@ extension Terminal {
       return try WindowChanges.shared.stream()
     } catch {
       throw ContainerdClientError(
-        .terminalUnusable, "Cannot watch the terminal's window", cause: error)
+        .terminalUnusable, "cannot watch the terminal's window", cause: error)
     }
   }
 }

@@ -64,6 +64,9 @@ extension ShimManager {
         binary, bundle: bundle, options: options, sandboxID: sandboxID, expected: expected, log: log
       )
     } catch {
+      // While its log is still read: a shim waits for its reader before it serves, and could not hear
+      // that it is to end.
+      await inBackground { [self] in await endStrays(in: bundle) }.value
       await log.close()
       throw error
     }
@@ -107,7 +110,7 @@ extension ShimManager {
   }
 
   /// Ends a shim that was started, and cannot be used: nobody else knows of it.
-  private func stopStray(
+  func stopStray(
     _ address: TransportAddress, version: Int, of bundle: Bundle
   ) async {
     await inBackground { [self] in

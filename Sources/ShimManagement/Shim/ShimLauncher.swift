@@ -99,7 +99,10 @@ struct ShimLauncher: Sendable {
     } catch {
       throw ShimManagementError(
         code: Self.code(of: error),
-        message: "the shim's \(action) for \(bundle.id) could not be run to its end", cause: error)
+        message: "the shim's \(action) for \(bundle.id) could not be run to its end",
+        hint: Self.code(of: error) == .timedOut
+          ? "Give it longer with --timeout if that is all." : nil,
+        cause: error)
     }
   }
 

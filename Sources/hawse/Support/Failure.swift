@@ -9,8 +9,12 @@ enum Failure {
 
   static func exit(_ error: any Error, code: Int32) throws -> Never {
     if error is ExitCode || error is CleanExit || error is ValidationError { throw error }
-    Output.note("\(error)")
+    Output.note(sentence("\(error)"))
     throw ExitCode(code)
+  }
+
+  private static func sentence(_ text: String) -> String {
+    text.last.map { ".?!)".contains($0) } == true ? text : text + "."
   }
 }
 
