@@ -12,6 +12,7 @@ actor ShimConnections {
     /// Tells this connection from an earlier one to the same address, whose end is noticed late.
     let generation: UInt64
     let dial: Task<TTRPCClient, any Error>
+    let gate = CallGate()
     var users: Int
   }
 
@@ -19,6 +20,8 @@ actor ShimConnections {
   struct Lease: Sendable {
     let key: String
     let client: TTRPCClient
+    /// For the calls by which the shim makes containers.
+    let gate: CallGate
     fileprivate let generation: UInt64
   }
 
@@ -50,7 +53,9 @@ actor ShimConnections {
     }
     entries[key] = entry
     do {
-      return Lease(key: key, client: try await entry.dial.value, generation: entry.generation)
+      return Lease(
+        key: key, client: try await entry.dial.value, gate: entry.gate,
+        generation: entry.generation)
     } catch {
       // Everybody who waited for this dial fails; a later caller dials anew.
       if entries[key]?.generation == entry.generation { entries[key] = nil }
@@ -73,7 +78,8 @@ actor ShimConnections {
         to: address, using: registry, options: ConnectOptions(timeout: limit, tryLimit: limit),
         configuration: configuration)
     }
-    return Entry(generation: generation, dial: dial, users: 1)
+    return Entry(
+      generation: generation, dial: dial, users: 1)
   }
 
   /// Gives a lease back. The last one closes the connection, and waits until it is closed.

@@ -64,6 +64,10 @@ extension ShimManager {
     /// Another process that holds the lock of the same task or sandbox.
     public var lock: Duration = .seconds(60)
 
+    /// How many creates and starts a shim of version 3 is asked for at once; more wait in line, each
+    /// for at most ``change``. One of version 2 is asked for one at a time.
+    public var concurrentStarts = 16
+
     public init() {}
   }
 }

@@ -96,7 +96,9 @@ public final class ShimTask: Sendable {
   public func create(_ creation: TaskCreation) async throws(ShimManagementError) -> UInt32 {
     let limit = manager.limits.change
     let pid = try await negotiating("create") { client throws(RPCError) in
-      try await client.create(creation, timeout: limit)
+      try await self.inTurn(client) { () throws(RPCError) in
+        try await client.create(creation, timeout: limit)
+      }
     }
     manager.onStep(.taskCreated)
     return pid
@@ -132,7 +134,9 @@ public final class ShimTask: Sendable {
   public func start() async throws(ShimManagementError) -> UInt32 {
     let limit = manager.limits.change
     let pid = try await call("start") { client throws(RPCError) in
-      try await client.start(self.id, timeout: limit)
+      try await self.inTurn(client) { () throws(RPCError) in
+        try await client.start(self.id, timeout: limit)
+      }
     }
     manager.onStep(.taskStarted)
     return pid
@@ -147,6 +151,16 @@ public final class ShimTask: Sendable {
     try await call("wait for") { client throws(RPCError) in
       try await client.wait(self.id, execID: execID, timeout: timeout)
     }
+  }
+
+  /// Makes a call by which the shim makes a container, when it may: a shim of containerd 1.x is asked
+  /// for one at a time (``CallGate`` says why).
+  private func inTurn<Value: Sendable>(
+    _ client: TaskClient<TTRPCClient>, _ body: @Sendable () async throws(RPCError) -> Value
+  ) async throws(RPCError) -> Value {
+    try await lease.gate.pass(
+      width: client.version < 3 ? 1 : manager.limits.concurrentStarts,
+      within: manager.limits.change, body)
   }
 
   private func negotiating<Value: Sendable>(
