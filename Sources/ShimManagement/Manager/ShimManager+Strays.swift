@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxSystem
 internal import Logging
 internal import ProcessSupervision
 internal import ShimProtocol
@@ -42,23 +43,13 @@ extension ShimManager {
 
   private static func processes(in directory: String) -> [ProcessIdentity] {
     // Without /proc nothing can be found, and nothing is ended.
-    guard let names = try? DirectoryListing.names(in: "/proc") else { return [] }
+    guard let names = try? OwnedDescriptor.directory("/proc").names() else { return [] }
     return names.compactMap { name in
-      guard let pid = Int32(name), pid != getpid(), workingDirectory(of: pid) == directory else {
-        return nil
-      }
+      // A process that is gone by now is none of them.
+      guard let pid = Int32(name), pid != getpid(),
+        (try? linkTarget("/proc/\(pid)/cwd")) == directory
+      else { return nil }
       return ProcessIdentity(pid: pid)
-    }
-  }
-
-  private static func workingDirectory(of pid: Int32) -> String? {
-    withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(PATH_MAX)) { buffer in
-      guard let start = buffer.baseAddress else { return nil }
-      let count = readlink("/proc/\(pid)/cwd", start, buffer.count)
-      guard count > 0 else { return nil }
-      return String(
-        decoding: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]),
-        as: UTF8.self)
     }
   }
 }
