@@ -58,13 +58,16 @@ final class FakeShim: Sendable {
     }
   }
 
-  /// `v3 Create web`, in the order of arrival.
-  var calls: [String] { state.withLock { $0.calls } }
+  /// `v3 Create web`, in the order of arrival, without the Connect by which the manager sees whether
+  /// anybody answers.
+  var calls: [String] {
+    state.withLock { $0.calls }.filter { !$0.contains(" Connect ") }
+  }
   /// How many connections were accepted so far.
   var connections: Int { state.withLock { $0.connections } }
 
   func calls(of method: String) -> [String] {
-    calls.filter { $0.split(separator: " ")[1] == method }
+    state.withLock { $0.calls }.filter { $0.split(separator: " ")[1] == method }
   }
 
   func answer(_ method: String, with answer: Answer) {

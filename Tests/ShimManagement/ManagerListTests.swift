@@ -18,18 +18,17 @@ struct ManagerListTests {
     await fixture.manager.release(try await fixture.attach("alive", to: shim))
     await fixture.manager.release(try await fixture.attach("dead", to: dead))
     await dead.die()
+    let bundle = { (id: String) in
+      try Bundle.create(
+        id: id, namespace: ManagerFixture.namespace, spec: minimalSpec, in: fixture.scratch.state)
+    }
     // Many mute ones: were they asked one after the other, it would take as many limits.
     var mutes: [UnixListener] = []
     for number in 0..<10 {
       let path = fixture.socket("mute-\(number).sock")
       mutes.append(try muteSocket(at: path))
-      let address = TransportAddress(rpc: .ttrpc, place: .unix(path: path))
-      await fixture.manager.release(
-        try await fixture.manager.attach(fixture.request("mute-\(number)", at: address)))
-    }
-    let bundle = { (id: String) in
-      try Bundle.create(
-        id: id, namespace: ManagerFixture.namespace, spec: minimalSpec, in: fixture.scratch.state)
+      try bundle("mute-\(number)").files.write(
+        BootstrapParams(version: 2, address: "unix://\(path)", protocolName: "ttrpc"))
     }
     _ = try bundle("incomplete")
     try write("{", to: "\(try bundle("damaged").path)/bootstrap.json")
@@ -77,12 +76,9 @@ struct ManagerListTests {
   func muteNeighbour() async throws {
     let fixture = try ManagerFixture(limits: { $0.change = .milliseconds(500) })
     let shim = try fixture.shim()
-    let path = fixture.socket("mute.sock")
-    let mute = try muteSocket(at: path)
-    defer { mute.close() }
-    let address = TransportAddress(rpc: .ttrpc, place: .unix(path: path))
+    let mute = try fixture.shim("mute.sock", answers: ["Delete": .never])
     let stuck = try await fixture.manager.attach(
-      fixture.request("stuck", at: address, sandbox: "mute-pod"))
+      fixture.request("stuck", at: mute.address, sandbox: "mute-pod"))
     let deletes = Task { await asyncFailure { try await fixture.manager.delete(stuck) } }
     // Meanwhile a task lives its whole life next door, many times.
     for number in 0..<20 {
@@ -99,6 +95,7 @@ struct ManagerListTests {
     await fixture.manager.release(stuck)
     try await fixture.manager.discard(namespace: ManagerFixture.namespace, id: "stuck")
     #expect(!fixture.hasBundle("stuck"))
+    await mute.die()
     await shim.die()
   }
 
