@@ -143,6 +143,24 @@ struct ManagerAttachTests {
     await shim.die()
   }
 
+  @Test(
+    "a root mount that leads out of the bundle is refused before the shim hears of it",
+    arguments: ["../../etc", "/etc", "a/../../b"])
+  func climbingMount(_ target: String) async throws {
+    let fixture = try ManagerFixture()
+    let shim = try fixture.shim()
+    let task = try await fixture.attach("web", to: shim)
+    let mount = RootMount(type: "bind", source: "/srv", target: target, options: ["rbind"])
+    let error = await asyncFailure {
+      _ = try await task.create(
+        TaskCreation(id: "web", bundle: task.bundle.path, rootfs: [mount]))
+    }
+    #expect(error?.code == .invalidRootfs, "\(error as Any)")
+    #expect(shim.calls.isEmpty)
+    await fixture.manager.abandon(task)
+    await shim.die()
+  }
+
   @Test("a create that fails is undone by abandon: Delete, no Shutdown, no bundle; others live on")
   func createFails() async throws {
     let fixture = try ManagerFixture()

@@ -93,7 +93,10 @@ public final class ShimTask: Sendable {
   /// that its bootstrap parameters say. If not, version 2 is tried, and kept in the bundle.
   ///
   /// - Returns: the pid of the task's init, which waits until ``start()``.
+  /// - Throws: ``ShimManagementError`` with `.invalidRootfs` when a mount's target leads out of the root
+  ///   file system, else as ``call(_:_:)``.
   public func create(_ creation: TaskCreation) async throws(ShimManagementError) -> UInt32 {
+    try await validate(creation.rootfs)
     let limit = manager.limits.change
     let pid = try await negotiating("create") { client throws(RPCError) in
       try await self.inTurn(client) { () throws(RPCError) in
@@ -102,6 +105,14 @@ public final class ShimTask: Sendable {
     }
     manager.onStep(.taskCreated)
     return pid
+  }
+
+  /// A shim mounts as root, where it is told: no target may lead it out of the bundle.
+  private func validate(_ rootfs: [RootMount]) async throws(ShimManagementError) {
+    let directory = bundle.rootfsPath
+    try await offload { () throws(ShimManagementError) in
+      for mount in rootfs { try mount.validateTarget(in: directory) }
+    }
   }
 
   /// Asks who serves the task. It is answered before the task is created, too.
