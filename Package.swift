@@ -54,24 +54,29 @@ let package = Package(
   ],
   targets: [
     .target(name: "CLinux", path: "Sources/CLinux"),
-    library("ProcessSupervision", ["CLinux"]),
-    library("TransportCore", [nioCore, nioPosix, logging]),
+    library("LinuxSystem", ["CLinux"]),
+    library("ProcessSupervision", ["LinuxSystem", "CLinux"]),
+    library("TransportCore", ["LinuxSystem", nioCore, nioPosix, logging]),
     library(
       "UnixTransport", at: "Transports/Unix",
-      ["TransportCore", "CLinux", nioCore, nioPosix, logging]),
+      ["TransportCore", "LinuxSystem", "CLinux", nioCore, nioPosix, logging]),
     library("RPCCore", [protobuf]),
     library("TTRPC", ["RPCCore", "TransportCore", nioCore, nioPosix, protobuf, logging]),
     .target(
       name: "ContainerdAPI", dependencies: [protobuf], path: "Sources/ContainerdAPI",
       exclude: ["Protos"], swiftSettings: strict),
     library(
-      "ContainerdClient", ["ContainerdAPI", "RPCCore", "CLinux", nioCore, nioPosix, protobuf]),
-    library("ShimProtocol", ["CLinux", "ContainerdAPI", "TransportCore", protobuf]),
+      "ContainerdClient",
+      [
+        "ContainerdAPI", "RPCCore", "LinuxSystem", "CLinux", nioCore, nioPosix, protobuf,
+      ]),
+    library("ShimProtocol", ["LinuxSystem", "ContainerdAPI", "TransportCore", protobuf]),
     library(
       "ShimManagement",
       [
         "ContainerdClient", "ContainerdAPI", "ShimProtocol", "ProcessSupervision", "TTRPC",
-        "RPCCore", "TransportCore", "UnixTransport", "CLinux", nioCore, nioPosix, protobuf, logging,
+        "RPCCore", "TransportCore", "UnixTransport", "LinuxSystem", "CLinux", nioCore, nioPosix,
+        protobuf, logging,
       ]),
     library("Hawsepipe", ["TransportCore", "TTRPC", "UnixTransport"]),
     .executableTarget(
@@ -82,27 +87,31 @@ let package = Package(
       ],
       path: "Sources/hawse", swiftSettings: strict),
 
-    tests("ProcessSupervision", ["CLinux"]),
+    tests("LinuxSystem", []),
+    tests("ProcessSupervision", ["LinuxSystem", "CLinux"]),
     tests("TransportCore", [nioCore, nioEmbedded]),
-    tests("UnixTransport", ["TransportCore", "CLinux", nioCore, nioPosix, logging]),
+    tests(
+      "UnixTransport", ["TransportCore", "LinuxSystem", "CLinux", nioCore, nioPosix, logging]),
     tests("RPCCore", [protobuf]),
     tests(
       "TTRPC",
       ["RPCCore", "TransportCore", "UnixTransport", nioCore, nioPosix, nioEmbedded, protobuf]),
     tests("ContainerdAPI", [protobuf]),
-    tests("ContainerdClient", ["ContainerdAPI", "RPCCore", "CLinux", protobuf]),
-    tests("ShimProtocol", ["ContainerdAPI", "CLinux", "TransportCore", protobuf]),
+    tests("ContainerdClient", ["ContainerdAPI", "RPCCore", "LinuxSystem", "CLinux", protobuf]),
+    tests("ShimProtocol", ["ContainerdAPI", "LinuxSystem", "TransportCore", protobuf]),
     tests(
       "ShimManagement",
       [
         "ContainerdClient", "ContainerdAPI", "ShimProtocol", "ProcessSupervision", "TTRPC",
-        "RPCCore", "TransportCore", "UnixTransport", "CLinux", nioCore, nioPosix, protobuf,
+        "RPCCore", "TransportCore", "UnixTransport", "LinuxSystem", "CLinux", nioCore, nioPosix,
+        protobuf,
       ]),
     .testTarget(
       name: "InteropTests",
       dependencies: [
         "hawse", "ShimManagement", "ContainerdClient", "ContainerdAPI", "ShimProtocol",
-        "ProcessSupervision", "TTRPC", "RPCCore", "TransportCore", "UnixTransport", "Hawsepipe",
+        "ProcessSupervision", "LinuxSystem", "TTRPC", "RPCCore", "TransportCore", "UnixTransport",
+        "Hawsepipe",
         protobuf,
       ],
       path: "Tests/Interop", exclude: ["Peers"], swiftSettings: strict),

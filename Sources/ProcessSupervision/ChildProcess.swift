@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Glibc
+internal import LinuxSystem
 internal import Synchronization
 
 /// A child that ``Command/spawn()`` started.
@@ -40,10 +41,10 @@ public final class ChildProcess: Sendable {
     let pidfd = clinux_pidfd_open(pid)
     guard pidfd >= 0 else {
       // It ended and is reaped already, not by us: the number is no longer its own.
-      if pidfd == -ESRCH { throw SystemError("pidfd_open", ESRCH) }
+      if pidfd == -ESRCH { throw SystemError("pidfd_open", errno: ESRCH) }
       kill(pid, SIGKILL)
       while waitpid(pid, nil, 0) < 0, errno == EINTR {}
-      throw SystemError("pidfd_open", -pidfd)
+      throw SystemError("pidfd_open", errno: -pidfd)
     }
     let child = ChildProcess(pid: pid, pidfd: pidfd, thread: thread)
     do {
@@ -156,6 +157,6 @@ public final class ChildProcess: Sendable {
     let result = clinux_pidfd_reap(pidfd, 0, &signalled, &value)
     if result == 0 { return nil }
     if result > 0 { return .success(signalled != 0 ? .signalled(value) : .exited(value)) }
-    return .failure(.statusLost(pid, SystemError("waitid", -result)))
+    return .failure(.statusLost(pid, SystemError("waitid", errno: -result)))
   }
 }

@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Glibc
+internal import LinuxSystem
 
 extension Command {
   /// Starts the program and returns once it has been executed, which takes well under a
@@ -12,7 +13,7 @@ extension Command {
     let null: OwnedDescriptor
     do {
       thread = try .shared()
-      null = try .opening("/dev/null", O_RDWR)
+      null = try OwnedDescriptor(opening: "/dev/null", O_RDWR)
     } catch {
       throw failure(.init(error.errno), error)
     }
@@ -22,7 +23,9 @@ extension Command {
     let pid: Int32
     if let directory {
       let number = clinux_open_directory(directory)
-      guard number >= 0 else { throw directoryFailure(directory, SystemError("open", -number)) }
+      guard number >= 0 else {
+        throw directoryFailure(directory, SystemError("open", errno: -number))
+      }
       let opened = OwnedDescriptor(owning: number)
       pid = try start(map, in: opened.number)
     } else {
@@ -94,7 +97,7 @@ extension Command {
   }
 
   private func spawnFailure(_ error: Int32, badSource: Int32, in directory: Int32) -> ProcessError {
-    let cause = SystemError("spawn", error)
+    let cause = SystemError("spawn", errno: error)
     if error == EBADF, badSource >= 0 {
       return ProcessError(
         .descriptorUnusable,

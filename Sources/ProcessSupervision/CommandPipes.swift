@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Glibc
+internal import LinuxSystem
 
 /// All that a run opens before it starts its child.
 struct RunDescriptors: ~Copyable {
@@ -116,7 +117,7 @@ struct TimerDescriptor {
 
   static func make() throws(SystemError) -> OwnedDescriptor {
     let descriptor = clinux_timer_create()
-    guard descriptor >= 0 else { throw SystemError("timerfd_create", -descriptor) }
+    guard descriptor >= 0 else { throw SystemError("timerfd_create", errno: -descriptor) }
     return OwnedDescriptor(owning: descriptor)
   }
 

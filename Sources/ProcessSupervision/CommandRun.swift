@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxSystem
 internal import Synchronization
 
 /// A command on its way from spawn to captured output: what ``Command/run`` does, on the readiness

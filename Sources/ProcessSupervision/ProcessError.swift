@@ -1,3 +1,5 @@
+internal import LinuxSystem
+
 /// Why a process could not be started, watched or finished.
 public struct ProcessError: Error, Sendable {
   public enum Code: Hashable, Sendable {

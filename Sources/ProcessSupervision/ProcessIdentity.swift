@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Glibc
+internal import LinuxSystem
 
 /// One process of this system, told apart from a later one with the same number by the time it
 /// started at. This is for processes that are not our children, such as a shim that outlived the
@@ -68,7 +69,7 @@ public struct ProcessStatus: Hashable, Sendable {
 
   /// `nil` when there is no such process.
   public init?(pid: Int32) {
-    guard pid > 0, let descriptor = try? OwnedDescriptor.opening("/proc/\(pid)/stat", O_RDONLY)
+    guard pid > 0, let descriptor = try? OwnedDescriptor(opening: "/proc/\(pid)/stat", O_RDONLY)
     else { return nil }  // Whatever kept the file away: there is no process to speak of.
     // One line, below a kibibyte, and the kernel gives it in one read.
     var bytes = [UInt8](repeating: 0, count: 4096)

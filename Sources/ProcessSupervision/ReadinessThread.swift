@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Glibc
+internal import LinuxSystem
 internal import Synchronization
 
 /// One thread for the whole process that waits for descriptors: ends of children, pipes, timers.
@@ -45,17 +46,14 @@ final class ReadinessThread: Sendable {
 
   private static func start() throws(SystemError) -> ReadinessThread {
     let epoll = clinux_readiness_create()
-    guard epoll >= 0 else { throw SystemError("epoll_create1", -epoll) }
+    guard epoll >= 0 else { throw SystemError("epoll_create1", errno: -epoll) }
     let started = ReadinessThread(epoll: epoll)
-    let retained = Unmanaged.passRetained(started)
-    var thread = pthread_t()
-    let error = pthread_create(&thread, nil, runReadinessThread, retained.toOpaque())
-    guard error == 0 else {
-      retained.release()
+    do throws(SystemError) {
+      try startThread("hawse-process") { started.run() }
+    } catch {
       close(epoll)
-      throw SystemError("pthread_create", error)
+      throw error
     }
-    pthread_detach(thread)
     return started
   }
 
@@ -72,7 +70,7 @@ final class ReadinessThread: Sendable {
     let result = clinux_readiness_add(epoll, descriptor, event == .writable ? 1 : 0, token)
     guard result == 0 else {
       table.withLock { _ = $0.handlers.removeValue(forKey: token) }
-      throw SystemError("epoll_ctl", -result)
+      throw SystemError("epoll_ctl", errno: -result)
     }
     return Watch(descriptor: descriptor, token: token)
   }
@@ -83,8 +81,7 @@ final class ReadinessThread: Sendable {
     table.withLock { _ = $0.handlers.removeValue(forKey: watch.token) }
   }
 
-  fileprivate func run() -> Never {
-    clinux_thread_set_up("hawse-process")
+  private func run() -> Never {
     var tokens = [UInt64](repeating: 0, count: 64)
     while true {
       let count = clinux_readiness_wait(epoll, &tokens, Int32(tokens.count))
@@ -93,10 +90,4 @@ final class ReadinessThread: Sendable {
       }
     }
   }
-}
-
-private func runReadinessThread(_ retained: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
-  // The creator passes a retained object, always.
-  guard let retained else { return nil }
-  Unmanaged<ReadinessThread>.fromOpaque(retained).takeRetainedValue().run()
 }

@@ -1,6 +1,7 @@
 internal import Glibc
+internal import LinuxSystem
 
-/// Where Hawsepipe keeps what it must find again: bundles, locks, fifos, the events socket.
+/// Where Hawsepipe keeps what it must find again: bundles, locks, the events socket.
 ///
 /// Two trees, as containerd has them: `state` is lost at a reboot (bundles, sockets), `root` survives
 /// it (work directories). Bundles lie where containerd's runtime plugin would put them, so that each
@@ -8,7 +9,6 @@ internal import Glibc
 ///
 /// ```
 /// <state>/io.containerd.runtime.v2.task/<namespace>/<id>    the bundle
-/// <state>/fifo/<namespace>/<id>                             standard streams
 /// <state>/locks/<namespace>:<id>                            one lock a bundle
 /// <state>/events.sock                                       where shims send their events
 /// <root>/io.containerd.runtime.v2.task/<namespace>/<id>     the bundle's work directory
@@ -34,8 +34,6 @@ public struct StateDirectory: Hashable, Sendable {
   public var bundles: String { "\(state)/\(Self.runtimePlugin)" }
   /// The directory of all namespaces' work directories.
   public var works: String { "\(root)/\(Self.runtimePlugin)" }
-  /// Where the fifos of standard streams are made.
-  public var fifos: String { "\(state)/fifo" }
   /// The lock files.
   public var locks: String { "\(state)/locks" }
   /// The path of the unix socket that takes the shims' events.
@@ -50,11 +48,6 @@ public struct StateDirectory: Hashable, Sendable {
 
   public func workPath(namespace: String, id: String) -> String {
     "\(works)/\(namespace)/\(id)"
-  }
-
-  /// The directory for the fifos of one task; not made by ``open()``.
-  public func fifoDirectory(namespace: String, id: String) -> String {
-    "\(fifos)/\(namespace)/\(id)"
   }
 
   /// Checks both directories and makes what is missing of them. Either all is there afterwards, or
@@ -72,7 +65,7 @@ public struct StateDirectory: Hashable, Sendable {
     var made = MadeDirectories()
     do {
       for path in [state, bundles, root, works] { try made.make(path, mode: 0o711) }
-      for path in [fifos, locks] { try made.make(path, mode: 0o700) }
+      try made.make(locks, mode: 0o700)
     } catch {
       made.remove()
       throw Self.unusable(error)
@@ -83,7 +76,7 @@ public struct StateDirectory: Hashable, Sendable {
     for path in [state, root] {
       guard PathText.cleaned(path) == path, path != "/" else {
         throw ShimManagementError(
-          code: .stateDirectory, message: "The directory \"\(path)\" cannot keep state",
+          code: .stateDirectory, message: "the directory \"\(path)\" cannot keep state",
           hint: "Give an absolute path of a directory, without \"..\".")
       }
     }
@@ -92,7 +85,7 @@ public struct StateDirectory: Hashable, Sendable {
     guard eventsSocket.utf8.count <= longest else {
       throw ShimManagementError(
         code: .stateDirectory,
-        message: "The state directory \(state) is too long a path: its socket \(eventsSocket) has "
+        message: "the state directory \(state) is too long a path: its socket \(eventsSocket) has "
           + "\(eventsSocket.utf8.count) bytes, and the kernel allows \(longest)",
         hint: "Choose a shorter one with --state.")
     }
@@ -124,19 +117,19 @@ public struct StateDirectory: Hashable, Sendable {
       hint = "Run \"chmod o-w \(directory)\", or \(choose)"
     }
     throw ShimManagementError(
-      code: .stateDirectory, message: "The \(name) directory \(what)", hint: hint)
+      code: .stateDirectory, message: "the \(name) directory \(what)", hint: hint)
   }
 
-  private static func unusable(_ error: FileSystemError) -> ShimManagementError {
+  private static func unusable(_ error: SystemError) -> ShimManagementError {
     switch error.errno {
     case EACCES, EPERM, EROFS:
       return ShimManagementError(
-        code: .notWritable, message: "The state directory cannot be written to",
+        code: .notWritable, message: "the state directory cannot be written to",
         hint: "Run as a user that may write there, or choose others with --state and --root.",
         cause: error)
     default:
       return ShimManagementError(
-        code: .stateDirectory, message: "The state directory cannot be used",
+        code: .stateDirectory, message: "the state directory cannot be used",
         hint: "Mend what is named, or choose others with --state and --root.", cause: error)
     }
   }

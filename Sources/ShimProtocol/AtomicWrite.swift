@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxSystem
 
 /// Replacing a file so that everyone sees the old contents or the new ones, also after a crash.
 ///
@@ -7,8 +8,8 @@ internal import Glibc
 /// it. (containerd leaves one with a random name, which then keeps the bundle from being removed.)
 enum AtomicWrite {
   static func replace(
-    _ name: String, in directory: borrowing FileDescriptor, with bytes: [UInt8], mode: mode_t
-  ) throws(SystemCallError) {
+    _ name: String, in directory: borrowing OwnedDescriptor, with bytes: [UInt8], mode: mode_t
+  ) throws(SystemError) {
     // A sweep can catch the file between its creation and its lock: then once more, with a new one.
     for _ in 0..<4 {
       if try attempt(name, in: directory, with: bytes, mode: mode) {
@@ -16,16 +17,16 @@ enum AtomicWrite {
         return
       }
     }
-    throw SystemCallError(call: "flock", errno: EWOULDBLOCK)
+    throw SystemError("flock", errno: EWOULDBLOCK)
   }
 
   /// False when a sweep took the temporary file away.
   private static func attempt(
-    _ name: String, in directory: borrowing FileDescriptor, with bytes: [UInt8], mode: mode_t
-  ) throws(SystemCallError) -> Bool {
+    _ name: String, in directory: borrowing OwnedDescriptor, with bytes: [UInt8], mode: mode_t
+  ) throws(SystemError) -> Bool {
     let temporary = TemporaryFiles.name(for: name)
-    let file = try FileDescriptor(creating: temporary, in: directory)
-    do throws(SystemCallError) {
+    let file = try OwnedDescriptor(creating: temporary, in: directory)
+    do throws(SystemError) {
       guard try file.tryLock(), try file.status().st_nlink > 0 else {
         unlinkat(directory.number, temporary, 0)
         return false
@@ -45,9 +46,9 @@ enum AtomicWrite {
   }
 
   private static func synchronizeDirectory(
-    _ directory: borrowing FileDescriptor
-  ) throws(SystemCallError) {
-    do throws(SystemCallError) {
+    _ directory: borrowing OwnedDescriptor
+  ) throws(SystemError) {
+    do throws(SystemError) {
       try directory.synchronize()
     } catch {
       // The answer of file systems whose directories need no fsync, or have none.

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxSystem
 
 /// Whether a binary that is about to run as root could have been put there by somebody else.
 enum BinarySafety {
@@ -28,7 +29,7 @@ enum BinarySafety {
         try checkOwner(status, place, of: path)
         links += 1
         guard links <= maximumLinks else {
-          throw failure(place, SystemCallError(call: "readlink", errno: ELOOP))
+          throw failure(place, SystemError("readlink", errno: ELOOP))
         }
         let target = try target(of: place)
         if target.hasPrefix("/") { directories = ["/"] }
@@ -93,7 +94,7 @@ enum BinarySafety {
     }
   }
 
-  private static func failure(_ place: String, _ cause: SystemCallError) -> ShimProtocolError {
+  private static func failure(_ place: String, _ cause: SystemError) -> ShimProtocolError {
     ShimProtocolError(
       code: .fileOperationFailed, message: "could not look at \(place)", cause: cause)
   }

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxSystem
 
 /// The small files of a bundle directory, which daemon, shim and command line share: laid out as
 /// containerd lays them out, so that each can read the other's (containerd `core/runtime/v2`).
@@ -30,8 +31,8 @@ public struct BundleFiles: Hashable, Sendable {
     _ name: String, _ bytes: [UInt8], mode: UInt32 = 0o644
   ) throws(ShimProtocolError) {
     try checkName(name)
-    do throws(SystemCallError) {
-      let directory = try FileDescriptor(directory: path)
+    do throws(SystemError) {
+      let directory = try OwnedDescriptor(directory: path)
       try AtomicWrite.replace(name, in: directory, with: bytes, mode: mode)
     } catch {
       throw ShimProtocolError(
@@ -47,9 +48,9 @@ public struct BundleFiles: Hashable, Sendable {
     let place = path(of: name)
     let status: stat
     let bytes: [UInt8]
-    do throws(SystemCallError) {
-      let directory = try FileDescriptor(directory: path)
-      let file = try FileDescriptor(reading: name, in: directory)
+    do throws(SystemError) {
+      let directory = try OwnedDescriptor(directory: path)
+      let file = try OwnedDescriptor(reading: name, in: directory)
       status = try file.status()
       // One more than the limit: the file may have grown since.
       let readable = status.st_mode & S_IFMT == S_IFREG && status.st_size <= limit
@@ -75,9 +76,9 @@ public struct BundleFiles: Hashable, Sendable {
   /// - Throws: `.missingFile` when the bundle is not there, `.fileOperationFailed`.
   @discardableResult
   public func sweepTemporaryFiles() throws(ShimProtocolError) -> [String] {
-    do throws(SystemCallError) {
-      let directory = try FileDescriptor(directory: path)
-      return try TemporaryFiles.sweep(path, directory)
+    do throws(SystemError) {
+      let directory = try OwnedDescriptor(directory: path)
+      return try TemporaryFiles.sweep(in: directory)
     } catch {
       throw ShimProtocolError(
         code: error.errno == ENOENT ? .missingFile : .fileOperationFailed,
@@ -100,7 +101,7 @@ public struct BundleFiles: Hashable, Sendable {
     }
   }
 
-  private func readFailure(_ place: String, _ error: SystemCallError) -> ShimProtocolError {
+  private func readFailure(_ place: String, _ error: SystemError) -> ShimProtocolError {
     switch error.errno {
     case ENOENT:
       ShimProtocolError(code: .missingFile, message: "there is no \(place)", cause: error)

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxSystem
 internal import Synchronization
 
 /// Finds the binaries of runtimes, and refuses those that somebody else could change.
@@ -78,7 +79,7 @@ public final class ShimBinaryLocator: Sendable {
   private static func whyNotExecutable(_ path: String) -> String? {
     var status = stat()
     guard stat(path, &status) == 0 else {
-      return errno == ENOENT || errno == ENOTDIR ? absent : "\(SystemCallError.last("stat"))"
+      return errno == ENOENT || errno == ENOTDIR ? absent : "\(SystemError.last("stat"))"
     }
     guard status.st_mode & S_IFMT == S_IFREG else { return "it is not a regular file" }
     // For root, access(2) is content with any x bit: so is execve(2).

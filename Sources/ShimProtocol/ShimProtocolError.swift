@@ -1,3 +1,5 @@
+internal import LinuxSystem
+
 /// Why daemon and shim could not agree: a reply, a file, a name or a binary that is not as it must be.
 public struct ShimProtocolError: Error, Sendable {
   public enum Code: Sendable, Hashable {
@@ -22,7 +24,7 @@ public struct ShimProtocolError: Error, Sendable {
     case notRegularFile
     /// The file is larger than anything that belongs there.
     case fileTooLarge
-    /// The system refused. `cause` is a `SystemCallError`.
+    /// The system refused. `cause` is a `SystemError`.
     case fileOperationFailed
 
     /// An id or a namespace against containerd's rule.

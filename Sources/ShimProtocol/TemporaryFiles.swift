@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxSystem
 
 /// The files that ``AtomicWrite`` writes before it renames them.
 enum TemporaryFiles {
@@ -22,12 +23,12 @@ enum TemporaryFiles {
 
   /// Removes those whose writer is gone, and returns their names.
   static func sweep(
-    _ path: String, _ directory: borrowing FileDescriptor
-  ) throws(SystemCallError) -> [String] {
+    in directory: borrowing OwnedDescriptor
+  ) throws(SystemError) -> [String] {
     var swept: [String] = []
-    for name in try entries(of: path) where isTemporary(name) {
-      do throws(SystemCallError) {
-        let file = try FileDescriptor(reading: name, in: directory)
+    for name in try directory.names() where isTemporary(name) {
+      do throws(SystemError) {
+        let file = try OwnedDescriptor(reading: name, in: directory)
         guard try file.status().st_mode & S_IFMT == S_IFREG, try file.tryLock() else { continue }
         guard unlinkat(directory.number, name, 0) == 0 else { throw .last("unlink") }
         swept.append(name)
@@ -37,22 +38,5 @@ enum TemporaryFiles {
       }
     }
     return swept.sorted()
-  }
-
-  private static func entries(of path: String) throws(SystemCallError) -> [String] {
-    guard let stream = opendir(path) else { throw .last("opendir") }
-    defer { closedir(stream) }
-    var names: [String] = []
-    while true {
-      errno = 0
-      guard let entry = readdir(stream) else {
-        guard errno == 0 else { throw .last("readdir") }
-        return names
-      }
-      names.append(
-        withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
-          String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-        })
-    }
   }
 }

@@ -1,9 +1,12 @@
+internal import LinuxSystem
+
 extension TransportError: CustomStringConvertible {
-  /// A paragraph for people: what failed, on what, why, what was tried, and what to do.
+  /// A paragraph for people: what failed, on what, why, what was tried, and what to do. It goes on
+  /// from a program's name or another error's text, so it begins as the message does.
   public var description: String {
-    var text = Self.sentence(message)
+    var text = Self.ended(message)
     if !attempts.isEmpty { text += " " + attemptsText }
-    if let hint { text += " " + Self.sentence(hint) }
+    if let hint { text += " " + Self.ended(hint.prefix(1).uppercased() + hint.dropFirst()) }
     return text
   }
 
@@ -14,9 +17,8 @@ extension TransportError: CustomStringConvertible {
     return count == 1 ? "Tried once: \(list)." : "Tried \(count) times: \(list)."
   }
 
-  private static func sentence(_ text: String) -> String {
-    let start = text.prefix(1).uppercased() + text.dropFirst()
-    return text.hasSuffix(".") || text.hasSuffix("?") ? start : start + "."
+  private static func ended(_ text: String) -> String {
+    text.hasSuffix(".") || text.hasSuffix("?") ? text : text + "."
   }
 }
 

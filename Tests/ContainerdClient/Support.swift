@@ -1,6 +1,7 @@
 import CLinux
 import ContainerdClient
 import Glibc
+import LinuxSystem
 import Testing
 
 /// Against hangs only; nothing here takes a noticeable part of it.
@@ -22,16 +23,8 @@ func withTemporaryDirectory<Value>(
 }
 
 func entries(of path: String) -> [String] {
-  guard let directory = opendir(path) else { return [] }
-  defer { closedir(directory) }
-  var names: [String] = []
-  while let entry = readdir(directory) {
-    let name = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
-      String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-    }
-    if name != ".", name != ".." { names.append(name) }
-  }
-  return names
+  // What is not there has none.
+  (try? OwnedDescriptor(opening: path, O_RDONLY | O_DIRECTORY).names()) ?? []
 }
 
 /// What a shim's side does with the fifos: a shell, whose `$1` and on are the arguments.

@@ -372,9 +372,7 @@ private let rows: [Row] = [
   func errorQuestions() {
     #expect(RPCError(code: .notFound, message: "").isNotFound)
     #expect(!RPCError(code: .notFound, message: "", reason: .encoding).isNotFound)
-    #expect(RPCError(code: .alreadyExists, message: "").isAlreadyExists)
-    #expect(!RPCError(code: .unavailable, message: "").isConnectionLost)
-    #expect(
-      RPCError(code: .unavailable, message: "", reason: .connectionClosed).isConnectionLost)
+    #expect(RPCError(code: .unimplemented, message: "").isUnimplemented)
+    #expect(!RPCError(code: .unimplemented, message: "", reason: .connectionClosed).isUnimplemented)
   }
 }

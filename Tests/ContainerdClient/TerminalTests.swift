@@ -76,7 +76,6 @@ private struct Failure: Error {}
     let pipe = try TestPipe()
     #expect(Terminal(pipe.reading) == nil)
     #expect(Terminal(-1) == nil)
-    #expect(!Terminal.isTerminal(pipe.reading))
   }
 
   @Test("a terminal that was closed is a typed error")

@@ -1,4 +1,5 @@
 import Glibc
+import LinuxSystem
 import ProcessSupervision
 import Testing
 
@@ -14,7 +15,7 @@ struct GoPeer {
 
   static func build() async throws -> GoPeer {
     var template = Array("/tmp/hawsepipe-go-XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else { throw SystemError("mkdtemp", errno) }
+    guard mkdtemp(&template) != nil else { throw SystemError("mkdtemp", errno: errno) }
     let directory = String(decoding: template.dropLast().map(UInt8.init), as: UTF8.self)
     let peer = GoPeer(directory: directory)
     let sources = #filePath.split(separator: "/").dropLast().joined(separator: "/")

@@ -223,7 +223,8 @@ struct TTRPCGoTests {
   @Test("kill -9 of a Go client cancels the handler of its call")
   func clientKilled() async throws {
     let (events, event) = AsyncStream.makeStream(of: String.self)
-    try await withOurServer(hanging: { event.yield($0) }) { peer, path in
+    let note: @Sendable (String) -> Void = { event.yield($0) }
+    try await withOurServer(hanging: note) { peer, path in
       let client = try Command(
         peer.executable, arguments: ["call", path, "Hang", "", "600s"]
       ).spawn()

@@ -1,4 +1,5 @@
 import Glibc
+import LinuxSystem
 import ProcessSupervision
 import Testing
 
@@ -26,16 +27,8 @@ func withTemporaryDirectory<Value>(
 }
 
 func entries(of path: String) -> [String] {
-  guard let directory = opendir(path) else { return [] }
-  defer { closedir(directory) }
-  var names: [String] = []
-  while let entry = readdir(directory) {
-    let name = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
-      String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-    }
-    if name != ".", name != ".." { names.append(name) }
-  }
-  return names
+  // What is not there has none.
+  (try? OwnedDescriptor(opening: path, O_RDONLY | O_DIRECTORY).names()) ?? []
 }
 
 func writeFile(_ path: String, _ text: String, mode: mode_t = 0o644) throws {

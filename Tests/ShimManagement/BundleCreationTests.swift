@@ -1,4 +1,5 @@
 import Glibc
+import LinuxSystem
 import Testing
 
 @testable import ShimManagement
@@ -19,7 +20,7 @@ struct BundleCreationTests {
     #expect(mode(bundle.rootfsPath) == 0o711)
     #expect(mode("\(scratch.state.works)/pods") == 0o711)
     #expect(mode(work) == 0o711)
-    #expect(try SmallFile.readLink(bundle.workLink) == work)
+    #expect(try linkTarget(bundle.workLink) == work)
     #expect(mode(bundle.configPath) == 0o644)
     #expect(try bundle.config() == spec)
     #expect(tree(bundle.path).count == 4)

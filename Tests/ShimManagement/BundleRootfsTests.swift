@@ -1,10 +1,10 @@
-import ContainerdAPI
+import ContainerdClient
 import Glibc
 import Testing
 
 @testable import ShimManagement
 
-@Suite("RootfsSource and RootfsMount")
+@Suite("RootfsSource and RootMount")
 struct BundleRootfsTests {
   @Test(
     "a directory becomes a recursive bind mount of its resolved path", arguments: [true, false])
@@ -15,11 +15,8 @@ struct BundleRootfsTests {
     // A link further up is the user's way of naming the place; only the last component counts.
     let source = try RootfsSource(directory: "\(scratch.path)//alias/./rootfs/", readonly: readonly)
     #expect(source.path == "\(scratch.path)/real/rootfs")
-    let message = source.bindMount.message
-    #expect(message.type == "bind")
-    #expect(message.source == source.path)
-    #expect(message.target == "")
-    #expect(message.options == ["rbind", readonly ? "ro" : "rw"])
+    let options = ["rbind", readonly ? "ro" : "rw"]
+    #expect(source.bindMount == RootMount(type: "bind", source: source.path, options: options))
   }
 
   @Test("a relative path is taken from where the process stands")
@@ -61,7 +58,7 @@ struct BundleRootfsTests {
     let rootfs = try scratch.directory("rootfs")
     _ = try scratch.directory("rootfs/etc/x")
     try write("", to: "\(rootfs)/etc/file")
-    try RootfsMount(type: "bind", source: "/src", target: target).validateTarget(in: rootfs)
+    try RootMount(type: "bind", source: "/src", target: target).validateTarget(in: rootfs)
   }
 
   @Test(
@@ -81,7 +78,7 @@ struct BundleRootfsTests {
     #expect(symlink("/", "\(rootfs)/out") == 0)
     #expect(symlink("../..", "\(rootfs)/etc/up") == 0)
     #expect(symlink("etc", "\(rootfs)/inside") == 0)
-    let mount = RootfsMount(type: "bind", source: "/src", target: target)
+    let mount = RootMount(type: "bind", source: "/src", target: target)
     let error = failure { try mount.validateTarget(in: rootfs) }
     #expect(error?.code == .invalidRootfs)
     #expect(error?.description.contains(fault) == true, "\(String(describing: error))")

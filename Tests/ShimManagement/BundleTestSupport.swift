@@ -1,11 +1,12 @@
 import Glibc
+import LinuxSystem
 import Testing
 
 @testable import ShimManagement
 
 /// A directory for one test, with a state directory in it. What a test mounts below it is unmounted
 /// and all is removed when the value goes away, whatever the test did.
-final class Scratch {
+final class Scratch: Sendable {
   let path: String
   let state: StateDirectory
 

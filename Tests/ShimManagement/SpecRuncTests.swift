@@ -1,4 +1,5 @@
 import Glibc
+import LinuxSystem
 import Testing
 
 @testable import ShimManagement
@@ -137,9 +138,9 @@ struct SpecRuncTests {
     let lines = result.output.split(separator: "\n").map(String.init)
     try #require(lines.count == 4, "\(result.output)")
     #expect(lines[0] == "pod1")
-    #expect(lines[1] == (try SmallFile.readLink("/proc/\(pid)/ns/net")))
-    #expect(lines[2] == (try SmallFile.readLink("/proc/\(pid)/ns/ipc")))
-    #expect(lines[3] != (try SmallFile.readLink("/proc/\(pid)/ns/pid")))
+    #expect(lines[1] == (try linkTarget("/proc/\(pid)/ns/net")))
+    #expect(lines[2] == (try linkTarget("/proc/\(pid)/ns/ipc")))
+    #expect(lines[3] != (try linkTarget("/proc/\(pid)/ns/pid")))
 
     let process = "\(containers.scratch.path)/process.json"
     let bytes = try pause.execProcess(args: ["sh", "-c", "echo $X $$; exit 3"], env: ["X=exec"])
@@ -165,7 +166,7 @@ struct SpecRuncTests {
     var spec = try containers.spec("a", "readlink /proc/self/ns/net")
     spec.useHostNetwork()
     let result = try containers.runToEnd("a", spec)
-    #expect(result.output == (try SmallFile.readLink("/proc/self/ns/net")) + "\n")
+    #expect(result.output == (try linkTarget("/proc/self/ns/net")) + "\n")
   }
 
   @Test("leaves no cgroup and no mount behind, and its bundle can be removed")

@@ -62,7 +62,8 @@ struct StateDirectoryLockTests {
     }
   }
 
-  @Test("those who share let each other in, and keep out who wants it alone, until the last is gone")
+  @Test(
+    "those who share let each other in, and keep out who wants it alone, until the last is gone")
   func shared() async throws {
     let scratch = try Scratch.opened()
     let path = "\(scratch.state.locks)/n:a"

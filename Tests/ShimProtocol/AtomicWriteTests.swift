@@ -1,4 +1,5 @@
 import Glibc
+import LinuxSystem
 import Testing
 
 @testable import ShimProtocol
@@ -38,8 +39,8 @@ struct AtomicWriteTests {
       let leaked = TemporaryFiles.name(for: "bootstrap.json")
       let live = TemporaryFiles.name(for: "bootstrap.json")
       try put("{\"ver", at: "\(path)/\(leaked)")
-      let directory = try FileDescriptor(directory: path)
-      let writer = try FileDescriptor(creating: live, in: directory)
+      let directory = try OwnedDescriptor(directory: path)
+      let writer = try OwnedDescriptor(creating: live, in: directory)
       #expect(try writer.tryLock())
       for name in [".bootstrap.json", "log", ".hawsepipe-tmp-x", "bootstrap.json"] {
         try put("kept", at: "\(path)/\(name)")
@@ -102,7 +103,7 @@ struct AtomicWriteTests {
       new.address = "unix:///b"
       let error = #expect(throws: ShimProtocolError.self) { try files.write(new) }
       #expect(error?.code == .fileOperationFailed)
-      #expect((error?.cause as? SystemCallError)?.errno == ENOSPC)
+      #expect((error?.cause as? SystemError)?.errno == ENOSPC)
       #expect(error?.description.contains("\(path)/bootstrap.json") == true)
       #expect(error?.description.contains("No space left") == true)
       #expect(try names(in: path) == before)

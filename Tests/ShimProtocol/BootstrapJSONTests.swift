@@ -23,7 +23,7 @@ struct BootstrapJSONTests {
   }
 
   @Test("parse(print(params)) gives the params back")
-  func roundTrip() throws {
+  func roundTrip() async throws {
     var generator = SystemRandomNumberGenerator()
     func text(_ lengths: ClosedRange<Int>) -> String {
       var text = ""
@@ -36,7 +36,9 @@ struct BootstrapJSONTests {
       }
       return text
     }
-    for _ in 0..<5_000 {
+    for round in 0..<5_000 {
+      // Other tests want the threads, too.
+      if round % 64 == 0 { await Task.yield() }
       let params = BootstrapParams(
         version: Int.random(in: 0...4, using: &generator), address: text(0...40),
         protocolName: ["ttrpc", "grpc", ""].randomElement(using: &generator) ?? "",

@@ -1,4 +1,5 @@
 import Glibc
+import LinuxSystem
 import Testing
 
 @testable import ShimProtocol
@@ -206,7 +207,7 @@ struct BundleFilesTests {
     #expect(code { try files.sweepTemporaryFiles() } == .missingFile)
     let error = #expect(throws: ShimProtocolError.self) { try files.writePID(1, to: "p") }
     #expect(error?.code == .fileOperationFailed)
-    #expect((error?.cause as? SystemCallError)?.errno == ENOENT)
+    #expect((error?.cause as? SystemError)?.errno == ENOENT)
     #expect(error?.description.contains("/nonexistent/bundle") == true)
   }
 }

@@ -1,4 +1,5 @@
 import Glibc
+import LinuxSystem
 import Testing
 
 /// Runs a test in a directory of its own, and removes it afterwards.
@@ -24,16 +25,7 @@ func mode(of path: String) throws -> mode_t {
 }
 
 func names(in path: String) throws -> [String] {
-  let stream = try #require(opendir(path))
-  defer { closedir(stream) }
-  var names: [String] = []
-  while let entry = readdir(stream) {
-    let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
-      String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-    }
-    if name != ".", name != ".." { names.append(name) }
-  }
-  return names.sorted()
+  try OwnedDescriptor(opening: path, O_RDONLY | O_DIRECTORY).names().sorted()
 }
 
 func removeTree(_ path: String) {

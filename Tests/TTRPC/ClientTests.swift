@@ -148,8 +148,18 @@ struct ClientTests {
     #expect(error.code == .deadlineExceeded)
     #expect(error.reason == .deadline)
     #expect(await client.pendingCalls == 0)
-    let (id, _) = try await peer.request()
-    try await peer.write(try ok(id, "late"))
+    async let answer = call(client, "here")
+    // On a busy machine the first call's time was up before it was sent.
+    var late: [UInt8] = []
+    while true {
+      let (id, request) = try await peer.request()
+      if try Text(decoding: request.payload).value == "here" {
+        try await peer.write(late + (try ok(id, "here")))
+        break
+      }
+      late += try ok(id, "late")
+    }
+    #expect(try await answer == "here")
     // Deadlines of different lengths, the shorter one made later.
     async let long = failure { try await call(client, timeout: .milliseconds(200)) }
     async let short = failure { try await call(client, timeout: .milliseconds(20)) }
@@ -291,7 +301,7 @@ struct ClientTests {
     }
     #expect(try await answer == "after")
     // The kernel's and the channel's buffers hold a few; the rest were never written.
-    #expect(seen < 21)
+    #expect(seen < 10)
     await client.close()
   }
 }

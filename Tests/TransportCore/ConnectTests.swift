@@ -47,6 +47,14 @@ extension AttemptFailure {
   private let waiting = ConnectOptions.Mode.waitUntilReady(
     .init(first: .milliseconds(1), most: .milliseconds(2)))
 
+  /// Limits that only a hang reaches, however busy the machine is.
+  private func options(
+    timeout: Duration = .seconds(600), tryLimit: Duration = .seconds(600),
+    mode: ConnectOptions.Mode = .failFast
+  ) -> ConnectOptions {
+    ConnectOptions(timeout: timeout, tryLimit: tryLimit, mode: mode)
+  }
+
   private func connect(
     _ connector: ScriptedConnector, _ options: ConnectOptions
   ) async throws(TransportError) -> Connection {
@@ -57,7 +65,7 @@ extension AttemptFailure {
   func failFast() async {
     let connector = ScriptedConnector { _ throws(AttemptFailure) in throw .refused }
     let error = await #expect(throws: TransportError.self) {
-      try await connect(connector, ConnectOptions())
+      try await connect(connector, options())
     }
     #expect(connector.tries == 1)
     #expect(error?.code == .connectFailed)
@@ -79,7 +87,7 @@ extension AttemptFailure {
       }
       if index < 5 { throw .refused }
     }
-    let connection = try await connect(connector, ConnectOptions(mode: waiting))
+    let connection = try await connect(connector, options(mode: waiting))
     #expect(connector.tries == 5)
     #expect(connection.address == address)
   }
@@ -88,7 +96,7 @@ extension AttemptFailure {
   func timesOut() async {
     let connector = ScriptedConnector { _ throws(AttemptFailure) in throw .refused }
     let error = await #expect(throws: TransportError.self) {
-      try await connect(connector, ConnectOptions(timeout: .seconds(2), mode: waiting))
+      try await connect(connector, options(timeout: .seconds(2), mode: waiting))
     }
     #expect(error?.code == .timedOut)
     #expect(error?.attempts.reduce(0) { $0 + $1.count } == connector.tries)
@@ -103,7 +111,7 @@ extension AttemptFailure {
       throw AttemptFailure(phase: .connect, errno: 13, message: "denied", outlook: .fatal)
     }
     let error = await #expect(throws: TransportError.self) {
-      try await connect(connector, ConnectOptions(mode: waiting))
+      try await connect(connector, options(mode: waiting))
     }
     #expect(connector.tries == 1)
     #expect(error?.code == .connectFailed)
@@ -115,7 +123,7 @@ extension AttemptFailure {
       throw .refused(PeerIdentity(), by: PeerPolicy(name: "nobody") { _ in false })
     }
     let error = await #expect(throws: TransportError.self) {
-      try await connect(connector, ConnectOptions(mode: waiting))
+      try await connect(connector, options(mode: waiting))
     }
     #expect(connector.tries == 1)
     #expect(error?.code == .refusedByPolicy)
@@ -136,7 +144,7 @@ extension AttemptFailure {
     let connector = ScriptedConnector { index throws(AttemptFailure) in
       if index < 3 { try await Self.mute(index) }
     }
-    var options = ConnectOptions(tryLimit: .milliseconds(20), mode: waiting)
+    var options = self.options(tryLimit: .milliseconds(20), mode: waiting)
     _ = try await connect(connector, options)
     #expect(connector.tries >= 3)
 
@@ -152,7 +160,7 @@ extension AttemptFailure {
   func wholeTime() async {
     let connector = ScriptedConnector { index throws(AttemptFailure) in try await Self.mute(index) }
     let error = await #expect(throws: TransportError.self) {
-      try await connect(connector, ConnectOptions(timeout: .milliseconds(20)))
+      try await connect(connector, options(timeout: .milliseconds(20)))
     }
     #expect(error?.code == .timedOut)
     #expect(error?.attempts.count == 1)
@@ -192,7 +200,7 @@ extension AttemptFailure {
 
     let address = try registry.parse("ttrpc+pigeon://coop")
     #expect(address.place == .other(transport: "pigeon", place: "coop"))
-    let connection = try await registry.connect(to: address) { _ in }
+    let connection = try await registry.connect(to: address, options: options()) { _ in }
     #expect(connection.address == address)
     #expect(throws: Never.self) { try registry.connector(for: registry.parse("unix://@x")) }
 
@@ -215,7 +223,7 @@ extension AttemptFailure {
     let second = ScriptedConnector("memory")
     var registry = ConnectorRegistry([first])
     registry.register(second)
-    _ = try await registry.connect(to: address) { _ in }
+    _ = try await registry.connect(to: address, options: options()) { _ in }
     #expect((first.tries, second.tries) == (0, 1))
   }
 }

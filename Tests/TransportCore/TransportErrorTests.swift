@@ -15,19 +15,7 @@ import TransportCore
       ])
     #expect(
       error.description
-        == "No connection to unix:///x in time. Tried 4 times: 3 × connect: ECONNREFUSED, nobody "
+        == "no connection to unix:///x in time. Tried 4 times: 3 × connect: ECONNREFUSED, nobody "
         + "listens (12 ms in all); handshake: no answer (5 s). Start the server.")
-  }
-
-  @Test(
-    "Error numbers have names and texts",
-    arguments: [
-      (2, "ENOENT", "No such file or directory"),
-      (11, "EAGAIN", "Resource temporarily unavailable"),
-      (111, "ECONNREFUSED", "Connection refused"), (4711, "errno 4711", "Unknown error 4711"),
-    ])
-  func errorNumbers(number: Int32, name: String, text: String) {
-    #expect(errnoName(number) == name)
-    #expect(errnoText(number) == text)
   }
 }

@@ -1,4 +1,5 @@
 import Glibc
+import LinuxSystem
 import NIOCore
 import NIOPosix
 import Testing
@@ -22,15 +23,9 @@ final class TemporaryDirectory: Sendable {
   }
 
   private static func remove(_ path: String) {
-    guard let directory = opendir(path) else { return }
-    while let entry = readdir(directory) {
-      let name = withUnsafePointer(to: &entry.pointee.d_name) {
-        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-      }
-      if name == "." || name == ".." { continue }
-      if unlink(path + "/" + name) != 0 { remove(path + "/" + name) }
-    }
-    closedir(directory)
+    // What cannot be listed cannot be removed either.
+    let names = (try? OwnedDescriptor(opening: path, O_RDONLY | O_DIRECTORY).names()) ?? []
+    for name in names where unlink(path + "/" + name) != 0 { remove(path + "/" + name) }
     rmdir(path)
   }
 }
@@ -97,7 +92,7 @@ struct TextConnection: Sendable {
   private var rest = ""
 
   static func connect(
-    to address: TransportAddress, _ options: ConnectOptions = ConnectOptions()
+    to address: TransportAddress, _ options: ConnectOptions = .patient()
   ) async throws -> TextConnection {
     let (stream, continuation) = AsyncStream<String>.makeStream()
     let connection = try await UnixConnector().connect(to: address, options: options) { channel in
@@ -144,5 +139,14 @@ func withEchoServer<Result: Sendable>(
     group.cancelAll()
     try await group.waitForAll()
     return result
+  }
+}
+
+extension ConnectOptions {
+  /// Limits that only a hang reaches, however busy the machine is.
+  static func patient(
+    tryLimit: Duration = .seconds(600), mode: Mode = .failFast, policy: PeerPolicy? = nil
+  ) -> ConnectOptions {
+    ConnectOptions(timeout: .seconds(600), tryLimit: tryLimit, mode: mode, policy: policy)
   }
 }

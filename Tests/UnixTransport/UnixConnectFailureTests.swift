@@ -1,4 +1,5 @@
 import Glibc
+import LinuxSystem
 import NIOCore
 import Testing
 import TransportCore
@@ -6,7 +7,7 @@ import UnixTransport
 
 @Suite struct UnixConnectFailureTests {
   private func failure(
-    _ address: TransportAddress, _ options: ConnectOptions = ConnectOptions()
+    _ address: TransportAddress, _ options: ConnectOptions = .patient()
   ) async -> TransportError? {
     await #expect(throws: TransportError.self) {
       _ = try await UnixConnector().connect(to: address, options: options) { _ in }
@@ -35,7 +36,7 @@ import UnixTransport
   func notASocket() async throws {
     let directory = try TemporaryDirectory()
     close(open(directory.path + "/file", O_CREAT | O_WRONLY | O_CLOEXEC, 0o600))
-    let waiting = ConnectOptions(mode: .waitUntilReady())
+    let waiting = ConnectOptions.patient(mode: .waitUntilReady())
     let error = await failure(directory.address("file"), waiting)
     #expect(error?.code == .connectFailed)
     #expect(error?.attempts.first?.failure.errno == ENOTSOCK)
@@ -57,7 +58,7 @@ import UnixTransport
       """, directory.path + "/d")
     _ = try await peer.readLine()
     let error = await failure(
-      directory.address("d"), ConnectOptions(mode: .waitUntilReady()))
+      directory.address("d"), .patient(mode: .waitUntilReady()))
     #expect(error?.attempts.first?.failure.errno == EPROTOTYPE)
     #expect(error?.description.contains("datagram") == true)
   }
@@ -69,7 +70,7 @@ import UnixTransport
       .abstract(name: ""), .abstract(name: String(repeating: "x", count: 108)),
     ] {
       let error = await failure(
-        TransportAddress(place: place), ConnectOptions(mode: .waitUntilReady()))
+        TransportAddress(place: place), .patient(mode: .waitUntilReady()))
       #expect(error?.code == .connectFailed)
       #expect(error?.attempts.first?.failure.outlook == .fatal)
     }
@@ -80,7 +81,7 @@ import UnixTransport
     let directory = try TemporaryDirectory()
     let address = directory.address("late/x.sock")
     async let connection = TextConnection.connect(
-      to: address, ConnectOptions(timeout: .seconds(60), mode: .waitUntilReady()))
+      to: address, .patient(mode: .waitUntilReady()))
     try await Task.sleep(for: .milliseconds(50))
     let listener = try UnixListener(bindingTo: address)
     let client = try await connection
@@ -97,7 +98,7 @@ import UnixTransport
       do {
         connections.append(
           try await UnixConnector().connect(
-            to: address, options: ConnectOptions(tryLimit: .milliseconds(100))
+            to: address, options: .patient(tryLimit: .milliseconds(100))
           ) { _ in })
       } catch {
         #expect(error.attempts.first?.failure.errno == EAGAIN)
@@ -117,7 +118,7 @@ import UnixTransport
     let listener = try UnixListener(bindingTo: address, options: .init(backlog: 1))
     let connections = try await fill(address)
     let late = Task {
-      try await TextConnection.connect(to: address, ConnectOptions(timeout: .seconds(60)))
+      try await TextConnection.connect(to: address, .patient())
     }
     try await withEchoServer(listener) {
       for connection in connections { try await connection.channel.close() }
@@ -147,12 +148,8 @@ import UnixTransport
 
   // MARK: Descriptors
 
-  private func openDescriptors() -> Int {
-    guard let directory = opendir("/proc/self/fd") else { return 0 }
-    defer { closedir(directory) }
-    var count = 0
-    while readdir(directory) != nil { count += 1 }
-    return count
+  private func openDescriptors() throws -> Int {
+    try OwnedDescriptor(opening: "/proc/self/fd", O_RDONLY | O_DIRECTORY).names().count
   }
 
   @Test("A thousand connects, refusals and cancellations leave no descriptor behind")
@@ -160,25 +157,29 @@ import UnixTransport
     let directory = try TemporaryDirectory()
     let address = directory.address("x")
     let listener = try UnixListener(bindingTo: address)
-    let before = openDescriptors()
+    let before = try openDescriptors()
     try await withEchoServer(listener) {
       for round in 0..<1000 {
         // What each of them throws is other tests' matter: here it is what they leave.
         switch round % 4 {
         case 0: try await TextConnection.connect(to: address).close()
         case 1:
-          let task = Task { try await UnixConnector().connect(to: address) { _ in } }
+          let task = Task {
+            try await UnixConnector().connect(to: address, options: .patient()) { _ in }
+          }
           task.cancel()
           if let connection = try? await task.value { try await connection.channel.close() }
         case 2:
-          let nobody = ConnectOptions(policy: PeerPolicy(name: "nobody") { _ in false })
+          let nobody = ConnectOptions.patient(policy: PeerPolicy(name: "nobody") { _ in false })
           _ = try? await UnixConnector().connect(to: address, options: nobody) { _ in }
         default:
-          _ = try? await UnixConnector().connect(to: address) { _ in throw Failure(what: "no") }
+          _ = try? await UnixConnector().connect(to: address, options: .patient()) { _ in
+            throw Failure(what: "no")
+          }
         }
       }
     }
     // Other tests run beside this one and have a few of their own.
-    try await eventually("descriptors are closed") { openDescriptors() < before + 100 }
+    try await eventually("descriptors are closed") { try openDescriptors() < before + 100 }
   }
 }

@@ -119,7 +119,7 @@ import UnixTransport
     let listener = try UnixListener(bindingTo: address)
     let error = await #expect(throws: TransportError.self) {
       _ = try await TextConnection.connect(
-        to: address, ConnectOptions(mode: .waitUntilReady(), policy: .users([geteuid() + 1])))
+        to: address, .patient(mode: .waitUntilReady(), policy: .users([geteuid() + 1])))
     }
     #expect(error?.code == .refusedByPolicy)
     #expect(error?.description.contains("uid \(geteuid())") == true)

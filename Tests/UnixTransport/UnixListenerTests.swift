@@ -52,7 +52,8 @@ import UnixTransport
     #expect(mode(directory.path + "/x") == (leaves ? 0o600 : nil))
     try await eventually("dialers are refused") {
       do throws(TransportError) {
-        let connection = try await UnixConnector().connect(to: address) { _ in }
+        let connection = try await UnixConnector().connect(to: address, options: .patient()) { _ in
+        }
         connection.channel.close(promise: nil)
         return false
       } catch {
@@ -101,7 +102,8 @@ import UnixTransport
     let dialer = Task {
       var dials = 0
       while !Task.isCancelled {
-        let connection = try await UnixConnector().connect(to: address) { _ in }
+        let connection = try await UnixConnector().connect(to: address, options: .patient()) { _ in
+        }
         // The listener may have been closed under it, which is not what is asked here.
         try? await connection.channel.close()
         dials += 1

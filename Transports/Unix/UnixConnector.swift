@@ -1,4 +1,5 @@
 internal import CLinux
+internal import LinuxSystem
 public import NIOCore
 internal import NIOPosix
 public import TransportCore

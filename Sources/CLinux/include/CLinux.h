@@ -3,7 +3,6 @@
 #ifndef CLINUX_H
 #define CLINUX_H
 
-#include "clinux_files.h"
 #include "clinux_mount.h"
 #include "clinux_process.h"
 #include "clinux_sockets.h"

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxSystem
 
 /// Reads a descriptor that belongs to the caller, without changing it: its flags are shared with
 /// whoever else has it open, for instance the shell that our terminal comes from.

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxSystem
 
 /// Writes to a descriptor that belongs to the caller, without changing it, and never in a write
 /// that cannot be interrupted: a reader that stalls must not hold up whoever wants to stop us.

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxSystem
 internal import Synchronization
 
 /// Takes the caller's input to a process's fifo, and closes the fifo behind its last byte.
@@ -23,7 +24,7 @@ final class InputCopy: Sendable {
         self.source = .descriptor(try DescriptorReader(descriptor))
       } catch {
         throw ContainerdClientError(
-          .streamUnusable, "Cannot read a process's input from descriptor \(descriptor)",
+          .streamUnusable, "cannot read a process's input from descriptor \(descriptor)",
           cause: error)
       }
     }

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxSystem
 internal import Synchronization
 
 /// Takes a process's output from its fifo to a sink, until the last writer has closed it.
@@ -17,7 +18,7 @@ final class OutputCopy: Sendable {
     do {
       fifo = try handle.open(O_RDONLY | O_NONBLOCK)
     } catch {
-      throw ContainerdClientError(.streamUnusable, "Cannot open the fifo \(path)", cause: error)
+      throw ContainerdClientError(.streamUnusable, "cannot open the fifo \(path)", cause: error)
     }
     self.path = path
     switch sink {
@@ -33,7 +34,7 @@ final class OutputCopy: Sendable {
         writer = try DescriptorWriter(descriptor)
       } catch {
         throw ContainerdClientError(
-          .streamUnusable, "Cannot send a process's output to descriptor \(descriptor)",
+          .streamUnusable, "cannot send a process's output to descriptor \(descriptor)",
           cause: error)
       }
     }
@@ -77,7 +78,7 @@ final class OutputCopy: Sendable {
     if count < 0 {
       if errno == EINTR || errno == EAGAIN { return true }
       let error = SystemError.last("read")
-      fail(ContainerdClientError(.copyFailed, "Cannot read the fifo \(path)", cause: error))
+      fail(ContainerdClientError(.copyFailed, "cannot read the fifo \(path)", cause: error))
       return false
     }
     let failed = state.withLock { result in
@@ -97,7 +98,7 @@ final class OutputCopy: Sendable {
       case .failed(let error):
         fail(
           ContainerdClientError(
-            .copyFailed, "A process's output could not be passed on; the rest of it is dropped",
+            .copyFailed, "a process's output could not be passed on; the rest of it is dropped",
             cause: error))
       }
     }

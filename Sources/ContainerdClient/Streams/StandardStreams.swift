@@ -117,7 +117,7 @@ public final class StandardStreams: Sendable {
     do {
       return (copy, try .start("hawse-\(name)") { copy.run($0) })
     } catch {
-      throw ContainerdClientError(.streamUnusable, "Cannot serve the fifo \(path)", cause: error)
+      throw ContainerdClientError(.streamUnusable, "cannot serve the fifo \(path)", cause: error)
     }
   }
 
@@ -129,7 +129,7 @@ public final class StandardStreams: Sendable {
     do {
       return (copy, try .start("hawse-stdin") { copy.run($0) })
     } catch {
-      throw ContainerdClientError(.streamUnusable, "Cannot serve the fifo \(path)", cause: error)
+      throw ContainerdClientError(.streamUnusable, "cannot serve the fifo \(path)", cause: error)
     }
   }
 

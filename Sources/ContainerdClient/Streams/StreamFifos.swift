@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxSystem
 
 /// The fifos of one process's streams, in a directory of their own.
 ///
@@ -25,7 +26,7 @@ public struct StreamFifos: Sendable {
     var template = Array("\(parent)/\(name)-XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else {
       throw ContainerdClientError(
-        .streamUnusable, "Cannot make a directory for the streams of \(name) in \(parent)",
+        .streamUnusable, "cannot make a directory for the streams of \(name) in \(parent)",
         cause: SystemError.last("mkdtemp"))
     }
     let directory = String(
@@ -36,7 +37,7 @@ public struct StreamFifos: Sendable {
       let path = "\(directory)/\(file)"
       guard mkfifo(path, 0o600) == 0 else {
         throw ContainerdClientError(
-          .streamUnusable, "Cannot make the fifo \(path)", cause: SystemError.last("mkfifo"))
+          .streamUnusable, "cannot make the fifo \(path)", cause: SystemError.last("mkfifo"))
       }
       made.append(path)
       return path
@@ -92,7 +93,7 @@ struct FifoHandle: ~Copyable, Sendable {
     var status = stat()
     guard lstat(path, &status) == 0 else {
       throw ContainerdClientError(
-        .streamUnusable, "Cannot use \(path) as a stream", cause: SystemError.last("lstat"))
+        .streamUnusable, "cannot use \(path) as a stream", cause: SystemError.last("lstat"))
     }
     try Self.check(status, path)
     self.init(holding: try Self.hold(path), path)
@@ -109,7 +110,7 @@ struct FifoHandle: ~Copyable, Sendable {
     } catch let error as ContainerdClientError {
       throw error
     } catch {
-      throw ContainerdClientError(.streamUnusable, "Cannot open the fifo \(path)", cause: error)
+      throw ContainerdClientError(.streamUnusable, "cannot open the fifo \(path)", cause: error)
     }
   }
 

@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Glibc
+internal import LinuxSystem
 internal import Synchronization
 
 /// A thread for one stream, which may therefore be as slow as it likes, and may be one that only a
@@ -24,10 +25,7 @@ final class StreamThread<Ending: Sendable>: Sendable {
   ) throws(SystemError) -> StreamThread {
     let stopSignal = try StopSignal()
     let thread = StreamThread(stopSignal)
-    try startThread {
-      clinux_thread_set_up(name)
-      thread.end(body(stopSignal))
-    }
+    try startThread(name) { thread.end(body(stopSignal)) }
     return thread
   }
 
@@ -72,7 +70,7 @@ final class StopSignal: Sendable {
     var first: Int32 = -1
     var second: Int32 = -1
     let result = clinux_pipe(&first, &second)
-    guard result == 0 else { throw SystemError("pipe2", -result) }
+    guard result == 0 else { throw SystemError("pipe2", errno: -result) }
     reading = OwnedDescriptor(owning: first)
     writing = Mutex(second)
   }
@@ -98,33 +96,5 @@ final class StopSignal: Sendable {
     // Fails with EINTR, or with ENOMEM, which passes.
     while poll(&polled, 2, -1) < 0 {}
     return polled[1].revents == 0
-  }
-}
-
-/// Starts a detached thread with a small stack.
-func startThread(_ body: @escaping @Sendable () -> Void) throws(SystemError) {
-  final class Box: Sendable {
-    let body: @Sendable () -> Void
-    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-  }
-  var attributes = pthread_attr_t()
-  var error = pthread_attr_init(&attributes)
-  guard error == 0 else { throw SystemError("pthread_attr_init", error) }
-  defer { pthread_attr_destroy(&attributes) }
-  pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
-  pthread_attr_setstacksize(&attributes, 512 << 10)
-
-  let box = Unmanaged.passRetained(Box(body))
-  var thread = pthread_t()
-  error = pthread_create(
-    &thread, &attributes,
-    { box in
-      // What `passRetained` gave, which is never null.
-      if let box { Unmanaged<Box>.fromOpaque(box).takeRetainedValue().body() }
-      return nil
-    }, box.toOpaque())
-  guard error == 0 else {
-    box.release()
-    throw SystemError("pthread_create", error)
   }
 }

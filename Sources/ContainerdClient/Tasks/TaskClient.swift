@@ -46,6 +46,7 @@ public struct TaskClient<Caller: RPCCaller>: Sendable {
   /// For the first call to a shim alone (`create` or `connect`), as containerd does: a shim may
   /// report version 3 and serve version 2, for instance when a new binary found an old one running.
   /// - Returns: the value, and the client by which it came: its version is the one to remember.
+  /// - Throws: the error of the call; the first one's when the shim implements neither version.
   public nonisolated(nonsending) func negotiating<Value>(
     _ body: nonisolated(nonsending) (TaskClient) async throws(RPCError) -> Value
   ) async throws(RPCError) -> (client: TaskClient, value: Value) {
@@ -53,7 +54,14 @@ public struct TaskClient<Caller: RPCCaller>: Sendable {
       return (self, try await body(self))
     } catch {
       guard error.isUnimplemented, let older = downgraded() else { throw error }
-      return (older, try await body(older))
+      let value: Value
+      do {
+        value = try await body(older)
+      } catch let second {
+        // It serves neither: then what it said to what was asked is the answer.
+        throw second.isUnimplemented ? error : second
+      }
+      return (older, value)
     }
   }
 
@@ -73,10 +81,6 @@ public struct TaskClient<Caller: RPCCaller>: Sendable {
 extension RPCError {
   /// The shim answered that it has no such task, process or thing.
   public var isNotFound: Bool { reason == .status && code == .notFound }
-  /// The shim answered that it already has one by this id.
-  public var isAlreadyExists: Bool { reason == .status && code == .alreadyExists }
   /// The shim answered that it does not serve this method, or this version of the API.
   public var isUnimplemented: Bool { reason == .status && code == .unimplemented }
-  /// The connection ended before the answer came: the call may or may not have had its effect.
-  public var isConnectionLost: Bool { reason == .connectionClosed }
 }

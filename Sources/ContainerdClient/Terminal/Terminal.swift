@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Glibc
+internal import LinuxSystem
 
 /// A terminal that this process was given, by a descriptor that its caller keeps open.
 public struct Terminal: Sendable {
@@ -10,8 +11,6 @@ public struct Terminal: Sendable {
     guard isatty(descriptor) == 1 else { return nil }
     self.descriptor = descriptor
   }
-
-  public static func isTerminal(_ descriptor: Int32) -> Bool { isatty(descriptor) == 1 }
 
   /// - Throws: `terminalUnusable`.
   public func size() throws(ContainerdClientError) -> WindowSize {
@@ -43,8 +42,8 @@ public struct Terminal: Sendable {
   private func check(_ result: Int32, _ what: String) throws(ContainerdClientError) {
     guard result == 0 else {
       throw ContainerdClientError(
-        .terminalUnusable, "The terminal at descriptor \(descriptor) did not \(what)",
-        cause: SystemError("ioctl", -result))
+        .terminalUnusable, "the terminal at descriptor \(descriptor) did not \(what)",
+        cause: SystemError("ioctl", errno: -result))
     }
   }
 }

@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Glibc
+internal import LinuxSystem
 internal import Synchronization
 
 /// Tells everybody who listens that the terminal's window has changed its size (SIGWINCH).
@@ -38,9 +39,8 @@ final class WindowChanges: Sendable {
 
   private func watch() throws(SystemError) {
     let counter = clinux_window_changes()
-    guard counter >= 0 else { throw SystemError("eventfd", -counter) }
-    try startThread {
-      clinux_thread_set_up("hawse-window")
+    guard counter >= 0 else { throw SystemError("eventfd", errno: -counter) }
+    try startThread("hawse-window") {
       var count: UInt64 = 0
       while true {
         // Waits for the counter to be more than nothing; it is never closed.
@@ -61,7 +61,7 @@ extension Terminal {
       return try WindowChanges.shared.stream()
     } catch {
       throw ContainerdClientError(
-        .terminalUnusable, "Cannot watch the terminal's window", cause: error)
+        .terminalUnusable, "cannot watch the terminal's window", cause: error)
     }
   }
 }

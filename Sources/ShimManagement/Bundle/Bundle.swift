@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxSystem
 public import ShimProtocol
 
 /// The directory of one sandbox or task, from which its shim and its OCI runtime work.
@@ -44,14 +45,14 @@ extension Bundle {
   ) throws(ShimManagementError) -> Bundle {
     try BundleName.validate(namespace: namespace, id: id)
     let bundle = Bundle(id: id, namespace: namespace, in: state)
-    do throws(FileSystemError) {
+    do throws(SystemError) {
       if try FileStatus.ofItself(bundle.path)?.isDirectory == true { return bundle }
     } catch {
       throw ShimManagementError(
-        code: .fileSystem, message: "The bundle \(bundle.path) cannot be looked at", cause: error)
+        code: .fileSystem, message: "the bundle \(bundle.path) cannot be looked at", cause: error)
     }
     throw ShimManagementError(
-      code: .bundleNotFound, message: "There is no bundle \(namespace)/\(id) at \(bundle.path)",
+      code: .bundleNotFound, message: "there is no bundle \(namespace)/\(id) at \(bundle.path)",
       hint: "Check the id, the namespace and the state directory.")
   }
 
@@ -76,9 +77,10 @@ extension Bundle {
   }
 
   private static func directories(in path: String) throws(ShimManagementError) -> [String] {
-    do throws(FileSystemError) {
+    do throws(SystemError) {
       var names: [String] = []
-      for name in try DirectoryListing.names(in: path) where BundleName.isValid(name) {
+      for name in try OwnedDescriptor.directory(path).names(of: path)
+      where BundleName.isValid(name) {
         if try FileStatus.ofItself("\(path)/\(name)")?.isDirectory == true { names.append(name) }
       }
       return names.sorted()
@@ -86,7 +88,7 @@ extension Bundle {
       return []
     } catch {
       throw ShimManagementError(
-        code: .fileSystem, message: "The bundles in \(path) cannot be listed", cause: error)
+        code: .fileSystem, message: "the bundles in \(path) cannot be listed", cause: error)
     }
   }
 
@@ -101,7 +103,7 @@ extension Bundle {
       if error.code == .missingFile { return nil }
       throw ShimManagementError(
         code: error.code == .fileOperationFailed ? .fileSystem : .damagedState,
-        message: "The specification of \(namespace)/\(id) cannot be read", cause: error)
+        message: "the specification of \(namespace)/\(id) cannot be read", cause: error)
     }
   }
 }

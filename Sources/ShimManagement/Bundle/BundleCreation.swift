@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxSystem
 
 extension Bundle {
   /// Makes the bundle of a new sandbox or task.
@@ -42,28 +43,28 @@ private struct BundleCreation {
 
   init(bundle: Bundle) { self.bundle = bundle }
 
-  mutating func makeBundle(group: UInt32?) throws(FileSystemError) {
+  mutating func makeBundle(group: UInt32?) throws(SystemError) {
     try makeInNamespace(bundle.path, mode: 0o700)
     if let group {
       guard chown(bundle.path, uid_t.max, group) == 0 else {
-        throw FileSystemError("chown", bundle.path)
+        throw SystemError.last("chown", bundle.path)
       }
-      guard chmod(bundle.path, 0o710) == 0 else { throw FileSystemError("chmod", bundle.path) }
+      guard chmod(bundle.path, 0o710) == 0 else { throw SystemError.last("chmod", bundle.path) }
     }
     try own.makeNew(bundle.rootfsPath, mode: 0o711)
   }
 
-  mutating func makeWork() throws(FileSystemError) {
+  mutating func makeWork() throws(SystemError) {
     // The bundle is new, so whatever lies here is left over from one that is gone.
     try TreeRemoval.remove(bundle.workPath)
     try makeInNamespace(bundle.workPath, mode: 0o711)
     guard symlink(bundle.workPath, bundle.workLink) == 0 else {
-      throw FileSystemError("symlink", bundle.workLink)
+      throw SystemError.last("symlink", bundle.workLink)
     }
     files.append(bundle.workLink)
   }
 
-  mutating func writeConfig(_ spec: [UInt8]) throws(FileSystemError) {
+  mutating func writeConfig(_ spec: [UInt8]) throws(SystemError) {
     // Registered first: it may be there, but not whole.
     files.append(bundle.configPath)
     try SmallFile.create(bundle.configPath, spec, mode: 0o644)
@@ -76,32 +77,32 @@ private struct BundleCreation {
     parents.remove()
   }
 
-  func describe(_ error: FileSystemError) -> ShimManagementError {
+  func describe(_ error: SystemError) -> ShimManagementError {
     let name = "\(bundle.namespace)/\(bundle.id)"
     switch error.errno {
     case EEXIST where error.path == bundle.path:
       return ShimManagementError(
-        code: .bundleExists, message: "The bundle \(name) is already there, at \(bundle.path)",
+        code: .bundleExists, message: "the bundle \(name) is already there, at \(bundle.path)",
         hint: "Choose another id, or remove the sandbox or task that has it.")
     case EACCES, EPERM, EROFS:
       return ShimManagementError(
-        code: .notWritable, message: "The bundle \(name) cannot be made",
+        code: .notWritable, message: "the bundle \(name) cannot be made",
         hint: "Run as a user that may write to the state directory.", cause: error)
     default:
       return ShimManagementError(
-        code: .fileSystem, message: "The bundle \(name) cannot be made; what was made is removed",
+        code: .fileSystem, message: "the bundle \(name) cannot be made; what was made is removed",
         cause: error)
     }
   }
 
   /// Makes a new directory in that of the namespace, which another process may just be removing
   /// because its own creation in it failed: then it is made once more.
-  private mutating func makeInNamespace(_ path: String, mode: mode_t) throws(FileSystemError) {
+  private mutating func makeInNamespace(_ path: String, mode: mode_t) throws(SystemError) {
     var tries = 0
     while true {
       tries += 1
       if let parent = PathText.split(path)?.directory { try parents.make(parent, mode: 0o711) }
-      do throws(FileSystemError) {
+      do throws(SystemError) {
         return try own.makeNew(path, mode: mode)
       } catch  where error.errno == ENOENT && error.call == "mkdir" && tries < 10 {
         continue

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxSystem
 
 extension Bundle {
   /// Removes the bundle and its work directory. One that is not there is already removed.
@@ -22,12 +23,12 @@ extension Bundle {
     let isRootfs = first.path == rootfsPath
     throw ShimManagementError(
       code: .fileSystem,
-      message: "The bundle \(namespace)/\(id) cannot be removed whole",
+      message: "the bundle \(namespace)/\(id) cannot be removed whole",
       hint: isRootfs
         ? "Files lie in \(rootfsPath) itself, on no mount. Move them away if you need them, "
           + "remove them if not, and try again."
         : "Mend what is named and remove it again.",
-      cause: failures.count > 1 ? FileSystemErrors(all: failures) : first)
+      cause: failures.count > 1 ? SystemErrors(all: failures) : first)
   }
 
   /// Removes what interrupted removals left in the directories of a namespace: the `.<id>` of bundles
@@ -44,15 +45,16 @@ extension Bundle {
     }
     if let failure = failures.first {
       throw ShimManagementError(
-        code: .fileSystem, message: "What a removal left over in \(namespace) cannot be removed",
+        code: .fileSystem, message: "what a removal left over in \(namespace) cannot be removed",
         cause: failure)
     }
   }
 
-  private static func removeLeftOvers(in directory: String) -> [FileSystemError] {
-    var failures: [FileSystemError] = []
+  private static func removeLeftOvers(in directory: String) -> [SystemError] {
+    var failures: [SystemError] = []
     do {
-      for name in try DirectoryListing.names(in: directory) where isLeftOver(name) {
+      for name in try OwnedDescriptor.directory(directory).names(of: directory)
+      where isLeftOver(name) {
         do {
           try TreeRemoval.remove("\(directory)/\(name)")
         } catch {
@@ -73,7 +75,7 @@ extension Bundle {
   /// that was made under this name.
   private func ownWorkDirectory() -> String {
     // What cannot be read or resolved is not to be followed.
-    guard let target = try? SmallFile.readLink(workLink), let cleaned = PathText.cleaned(target),
+    guard let target = try? linkTarget(workLink), let cleaned = PathText.cleaned(target),
       let parts = PathText.split(cleaned), parts.name == id,
       let directory = try? PathText.resolved(parts.directory),
       let root = try? PathText.resolved(state.root),
@@ -90,9 +92,9 @@ extension Bundle {
     var tries = 0
     var pause = Duration.milliseconds(5)
     while true {
-      let busy: FileSystemError?
+      let busy: SystemError?
       do {
-        busy = try await offload { () throws(FileSystemError) in try removal.attempt() }
+        busy = try await offload { () throws(SystemError) in try removal.attempt() }
       } catch {
         throw unmountFailure(error, hint: nil)
       }
@@ -109,20 +111,20 @@ extension Bundle {
     }
   }
 
-  private func unmountFailure(_ error: FileSystemError, hint: String?) -> ShimManagementError {
+  private func unmountFailure(_ error: SystemError, hint: String?) -> ShimManagementError {
     ShimManagementError(
       code: .unmountFailed,
-      message: "The bundle \(namespace)/\(id) is not removed, as something is still mounted in it",
+      message: "the bundle \(namespace)/\(id) is not removed, as something is still mounted in it",
       hint: hint, cause: error)
   }
 
   /// Tries both directories, and gives what failed. Nothing is removed if `rootfs` is not empty.
-  private func removeDirectories(work: String) -> [FileSystemError] {
+  private func removeDirectories(work: String) -> [SystemError] {
     // Only ever as an empty directory: with anything in it, it may be a user's.
     guard rmdir(rootfsPath) == 0 || errno == ENOENT || errno == ENOTDIR else {
-      return [FileSystemError("rmdir", rootfsPath)]
+      return [SystemError.last("rmdir", rootfsPath)]
     }
-    var failures: [FileSystemError] = []
+    var failures: [SystemError] = []
     do {
       try Self.removeAtomically(path)
     } catch {
@@ -136,17 +138,24 @@ extension Bundle {
     return failures
   }
 
-  private static func removeAtomically(_ path: String) throws(FileSystemError) {
+  private static func removeAtomically(_ path: String) throws(SystemError) {
     guard let parts = PathText.split(path) else {
-      throw FileSystemError("rename", path, errno: EBUSY)
+      throw SystemError("rename", path, errno: EBUSY)
     }
     let hidden = "\(parts.directory)/.\(parts.name)"
     // Of a removal that did not get to its end; it would be in the way.
     try TreeRemoval.remove(hidden)
     guard rename(path, hidden) == 0 else {
       if errno == ENOENT { return }
-      throw FileSystemError("rename", path)
+      throw SystemError.last("rename", path)
     }
     try TreeRemoval.remove(hidden)
   }
+}
+
+/// Several of one operation, none of which is the others' cause.
+private struct SystemErrors: Error, CustomStringConvertible {
+  var all: [SystemError]
+
+  var description: String { all.map(\.description).joined(separator: "; and ") }
 }

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxSystem
 
 /// Whether a directory, there or yet to be made, may hold state that is acted upon as root.
 enum DirectoryTrust {
@@ -13,8 +14,8 @@ enum DirectoryTrust {
 
   /// What is wrong with a directory, or with the nearest one above it that is there.
   ///
-  /// - Throws: ``FileSystemError`` also where the directory cannot be written to.
-  static func fault(of path: String) throws(FileSystemError) -> Fault? {
+  /// - Throws: ``SystemError`` also where the directory cannot be written to.
+  static func fault(of path: String) throws(SystemError) -> Fault? {
     if let status = try FileStatus.ofItself(path) {
       if status.isLink { return .link }
       if !status.isDirectory { return .notDirectory }
@@ -27,12 +28,12 @@ enum DirectoryTrust {
     }
     // With the effective ids; a read-only file system fails this also for root.
     guard faccessat(AT_FDCWD, there, W_OK | X_OK, AT_EACCESS) == 0 else {
-      throw FileSystemError("write to", there)
+      throw SystemError.last("write to", there)
     }
     return nil
   }
 
-  private static func nearestExisting(_ path: String) throws(FileSystemError) -> String {
+  private static func nearestExisting(_ path: String) throws(SystemError) -> String {
     var candidate = path
     while try FileStatus.ofItself(candidate) == nil, let parts = PathText.split(candidate) {
       candidate = parts.directory

@@ -1,22 +1,23 @@
 internal import Glibc
+internal import LinuxSystem
 
 /// What lstat(2) says of a path, in the words that the checks here use.
 struct FileStatus {
   private let raw: stat
 
   /// The status of the path itself, not of what a link leads to; nil if there is nothing.
-  static func ofItself(_ path: String) throws(FileSystemError) -> FileStatus? {
+  static func ofItself(_ path: String) throws(SystemError) -> FileStatus? {
     var raw = stat()
     if retryingInterrupts({ lstat(path, &raw) }) == 0 { return FileStatus(raw: raw) }
     if errno == ENOENT || errno == ENOTDIR { return nil }
-    throw FileSystemError("lstat", path)
+    throw SystemError.last("lstat", path)
   }
 
   /// The status of an open file.
-  static func of(descriptor: Int32, path: String) throws(FileSystemError) -> FileStatus {
+  static func of(descriptor: Int32, path: String) throws(SystemError) -> FileStatus {
     var raw = stat()
     guard retryingInterrupts({ fstat(descriptor, &raw) }) == 0 else {
-      throw FileSystemError("fstat", path)
+      throw SystemError.last("fstat", path)
     }
     return FileStatus(raw: raw)
   }

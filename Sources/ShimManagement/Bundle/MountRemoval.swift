@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Glibc
+internal import LinuxSystem
 
 /// Unmounts everything below a directory, so that the directory can be removed without taking with it
 /// what was mounted there.
@@ -12,8 +13,8 @@ struct MountRemoval {
   /// A directory that is not there has no mounts.
   ///
   /// - Returns: the mount that is in use, if one is; the caller may try again later.
-  /// - Throws: ``FileSystemError`` for any failure but EBUSY.
-  func attempt() throws(FileSystemError) -> FileSystemError? {
+  /// - Throws: ``SystemError`` for any failure but EBUSY.
+  func attempt() throws(SystemError) -> SystemError? {
     let resolved: String
     do {
       resolved = try PathText.resolved(directory)
@@ -25,18 +26,18 @@ struct MountRemoval {
     while true {
       let points = try MountTable.current().points(inside: resolved)
       if points.isEmpty { return nil }
-      var busy: FileSystemError?
+      var busy: SystemError?
       var removed = 0
       for point in points {
         try isolateParents(of: point, among: points)
-        do throws(FileSystemError) {
+        do throws(SystemError) {
           if try unmount(point) { removed += 1 }
         } catch  where error.errno == EBUSY {
           busy = busy ?? error
         }
       }
       if removed == 0 {
-        return busy ?? FileSystemError("umount", points[0], errno: EBUSY)
+        return busy ?? SystemError("umount", points[0], errno: EBUSY)
       }
     }
   }
@@ -44,14 +45,14 @@ struct MountRemoval {
   /// Cuts the mounts that a mount point lies on off from their peers. What was bound in recursively
   /// from a directory with mounts of its own shares their propagation: to unmount the copy of such a
   /// mount would unmount the user's original too.
-  private func isolateParents(of point: String, among points: [String]) throws(FileSystemError) {
+  private func isolateParents(of point: String, among points: [String]) throws(SystemError) {
     for parent in Set(points) where point.hasPrefix(parent + "/") {
       _ = try at(parent, "make private") { path in mount(nil, path, nil, UInt(MS_PRIVATE), nil) }
     }
   }
 
   /// Removes the topmost mount of a point; false if there is none, or another mount hides it.
-  private func unmount(_ point: String) throws(FileSystemError) -> Bool {
+  private func unmount(_ point: String) throws(SystemError) -> Bool {
     try at(point, "umount") { path in umount2(path, Int32(UMOUNT_NOFOLLOW)) }
   }
 
@@ -61,16 +62,16 @@ struct MountRemoval {
   /// - Returns: false if there is no mount point at the path.
   private func at(
     _ point: String, _ name: String, _ call: (String) -> Int32
-  ) throws(FileSystemError) -> Bool {
+  ) throws(SystemError) -> Bool {
     guard let parts = PathText.split(point) else {
-      throw FileSystemError(name, point, errno: EBUSY)
+      throw SystemError(name, point, errno: EBUSY)
     }
     let relative = PathText.components(parts.directory).joined(separator: "/")
-    do throws(FileSystemError) {
+    do throws(SystemError) {
       let parent = try OwnedDescriptor.directory("/").directory(
         beneath: relative.isEmpty ? "." : relative, path: parts.directory, stayOnMount: false)
-      guard call("/proc/self/fd/\(parent.raw)/\(parts.name)") == 0 else {
-        throw FileSystemError(name, point)
+      guard call("/proc/self/fd/\(parent.number)/\(parts.name)") == 0 else {
+        throw SystemError.last(name, point)
       }
       return true
     } catch  where error.errno == EINVAL || error.errno == ENOENT {

@@ -1,11 +1,12 @@
 internal import Glibc
+internal import LinuxSystem
 
 /// The mounts that this process sees, from `/proc/self/mountinfo` (proc(5)).
 struct MountTable {
   /// The mount points in the order of the table: a mount comes after the one that it lies on.
   private(set) var points: [String]
 
-  static func current() throws(FileSystemError) -> MountTable {
+  static func current() throws(SystemError) -> MountTable {
     // A host with ten thousand mounts has a table of a few megabytes.
     MountTable(parsing: try SmallFile.read("/proc/self/mountinfo", limit: 256 << 20))
   }

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxSystem
 
 /// Paths as text: nothing here looks at the file system, but for `resolved`.
 enum PathText {
@@ -29,8 +30,8 @@ enum PathText {
   }
 
   /// The path as the kernel sees it, without any link.
-  static func resolved(_ path: String) throws(FileSystemError) -> String {
-    guard let real = realpath(path, nil) else { throw FileSystemError("realpath", path) }
+  static func resolved(_ path: String) throws(SystemError) -> String {
+    guard let real = realpath(path, nil) else { throw SystemError.last("realpath", path) }
     defer { free(real) }
     return String(cString: real)
   }

@@ -1,4 +1,6 @@
+public import ContainerdClient
 internal import Glibc
+internal import LinuxSystem
 
 /// A directory of the user's that is to be a container's root file system.
 ///
@@ -16,11 +18,11 @@ public struct RootfsSource: Hashable, Sendable {
   ///   link (whoever owns the link could turn it elsewhere between this look and the mount), the
   ///   host's own root.
   public init(directory: String, readonly: Bool = false) throws(ShimManagementError) {
-    func refusal(_ fault: String, _ hint: String, _ cause: FileSystemError? = nil)
+    func refusal(_ fault: String, _ hint: String, _ cause: SystemError? = nil)
       -> ShimManagementError
     {
       ShimManagementError(
-        code: .invalidRootfs, message: "The root file system \"\(directory)\" \(fault)", hint: hint,
+        code: .invalidRootfs, message: "the root file system \"\(directory)\" \(fault)", hint: hint,
         cause: cause)
     }
     let parts = PathText.components(directory)
@@ -30,12 +32,12 @@ public struct RootfsSource: Hashable, Sendable {
     // Without the slashes at the end, which would make lstat follow a link.
     let bare = (directory.hasPrefix("/") ? "/" : "") + parts.joined(separator: "/")
     let place = bare.isEmpty ? "." : bare
-    do throws(FileSystemError) {
+    do throws(SystemError) {
       guard let status = try FileStatus.ofItself(place) else {
-        throw FileSystemError("lstat", place, errno: ENOENT)
+        throw SystemError("lstat", place, errno: ENOENT)
       }
-      if status.isLink { throw FileSystemError("lstat", place, errno: ELOOP) }
-      if !status.isDirectory { throw FileSystemError("lstat", place, errno: ENOTDIR) }
+      if status.isLink { throw SystemError("lstat", place, errno: ELOOP) }
+      if !status.isDirectory { throw SystemError("lstat", place, errno: ENOTDIR) }
       path = try PathText.resolved(place)
       isReadonly = readonly
     } catch {
@@ -56,7 +58,7 @@ public struct RootfsSource: Hashable, Sendable {
   }
 
   /// The mount for `Task.Create` that puts the directory on the bundle's `rootfs`.
-  public var bindMount: RootfsMount {
-    RootfsMount(type: "bind", source: path, options: ["rbind", isReadonly ? "ro" : "rw"])
+  public var bindMount: RootMount {
+    RootMount(type: "bind", source: path, options: ["rbind", isReadonly ? "ro" : "rw"])
   }
 }

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxSystem
 
 extension StateDirectory {
   /// Runs the body while no other task and no other process runs one for the same id: what keeps two
@@ -28,7 +29,7 @@ extension StateDirectory {
   /// Removes the lock files of a namespace that nobody holds: a process that was killed leaves its own
   /// behind. What cannot be removed is left to whoever takes that lock next.
   func sweepLocks(namespace: String) {
-    guard let names = try? DirectoryListing.names(in: locks) else { return }
+    guard let names = try? OwnedDescriptor.directory(locks).names() else { return }
     for name in names where name.hasPrefix("\(namespace):") {
       guard let lock = try? FileLock.tryAcquire("\(locks)/\(name)") else { continue }
       lock.release()

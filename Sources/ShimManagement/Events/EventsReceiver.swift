@@ -26,23 +26,28 @@ public struct EventsReceiver: Sendable {
 
   /// Makes sure that the events address exists, and refuses until somebody listens.
   public func prepare() throws(ShimManagementError) {
-    let path = directory.eventsSocket
-    var status = stat()
-    if lstat(path, &status) == 0 {
-      guard status.st_mode & S_IFMT == S_IFSOCK else {
-        throw ShimManagementError(
-          code: .stateDirectory, message: "\(path) is not a socket",
-          hint: "It is where shims send their events; move it away.")
-      }
-      return
-    }
+    if try isThere() { return }
     do {
       // Bound and closed again: from then on the file refuses.
       try listener(replacing: false).close()
     } catch {
+      // Another process may have been faster.
+      if try isThere() { return }
       throw ShimManagementError(
-        code: .stateDirectory, message: "cannot make the events socket \(path)", cause: error)
+        code: .stateDirectory, message: "cannot make the events socket \(directory.eventsSocket)",
+        cause: error)
     }
+  }
+
+  private func isThere() throws(ShimManagementError) -> Bool {
+    var status = stat()
+    guard lstat(directory.eventsSocket, &status) == 0 else { return false }
+    guard status.st_mode & S_IFMT == S_IFSOCK else {
+      throw ShimManagementError(
+        code: .stateDirectory, message: "\(directory.eventsSocket) is not a socket",
+        hint: "It is where shims send their events; move it away.")
+    }
+    return true
   }
 
   /// Listens, or stands by for the process that does, until the task is cancelled.
@@ -78,16 +83,9 @@ public struct EventsReceiver: Sendable {
           event: envelope.event))
       return Google_Protobuf_Empty()
     }
-    let events = server
     let listener = try listener(replacing: true)
     defer { listener.close() }
-    try await listener.run { channel in
-      try events.configure(channel)
-    } onConnection: { connection in
-      // The connection lives for as long as this waits: until the shim closes it, or we end. That it
-      // ended with an error is no concern of ours.
-      try? await connection.channel.closeFuture.get()
-    }
+    try await server.run(on: listener)
   }
 
   private func listener(replacing: Bool) throws(TransportError) -> UnixListener {

@@ -1,8 +1,9 @@
 internal import FoundationEssentials
+internal import ProcessSupervision
 internal import ShimProtocol
 
 /// How a task came to its shim: what containerd's files have no place for, in one of ours beside
-/// them (`hawsepipe.json`). Nothing depends on it but what people are shown.
+/// them (`hawsepipe.json`). It is for show, and to end a shim that does not answer.
 public struct JoinRecord: Sendable, Hashable, Codable {
   static let file = "hawsepipe.json"
 
@@ -10,11 +11,25 @@ public struct JoinRecord: Sendable, Hashable, Codable {
   public var joined: String
   /// From the request until the connection stood, in microseconds.
   public var joinMicroseconds: Int64
+  /// The process of a shim that was started for the task, with its start time in clock ticks since
+  /// boot, which tells it from a later process of the same pid.
+  var shimPID: Int32?
+  var shimStartTime: UInt64?
 
-  init(_ task: ShimTask) {
+  init(_ task: ShimTask, shim: Int32?) {
+    if let identity = shim.flatMap({ ProcessIdentity(pid: $0) }) {
+      shimPID = identity.pid
+      shimStartTime = identity.startTime
+    }
     joined = task.joined.rawValue
     let (seconds, attoseconds) = task.joinDuration.components
     joinMicroseconds = seconds * 1_000_000 + attoseconds / 1_000_000_000_000
+  }
+
+  /// The shim's process, if it was started for this task and is known.
+  var shim: ProcessIdentity? {
+    guard let shimPID, let shimStartTime else { return nil }
+    return ProcessIdentity(pid: shimPID, startTime: shimStartTime)
   }
 
   func write(to files: BundleFiles) throws(ShimProtocolError) {

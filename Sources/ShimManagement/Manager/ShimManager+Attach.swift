@@ -40,6 +40,13 @@ extension ShimManager {
   /// that was made is removed, and only that.
   public func attach(_ request: AttachRequest) async throws(ShimManagementError) -> ShimTask {
     try validate(request.sandboxID, as: .sandboxID)
+    // Their locks are one and the same: it would wait for itself.
+    guard request.id != request.sandboxID else {
+      throw ShimManagementError(
+        code: .bundleExists,
+        message: "cannot attach a task \(request.id) to the sandbox of the same id",
+        hint: "Choose another id for the task.")
+    }
     // Shared: any number of tasks may join at once, while nobody removes the sandbox.
     return try await locked(request.namespace, request.sandboxID, shared: true) {
       () throws(ShimManagementError) in

@@ -1,5 +1,6 @@
 internal import ContainerdAPI
 internal import ContainerdClient
+internal import Glibc
 internal import Logging
 internal import NIOCore
 internal import ShimProtocol
@@ -9,7 +10,8 @@ internal import TransportCore
 /// What is done when a shim is gone: its binary's `delete` once for each of its tasks, each task's
 /// exit reported once, each bundle removed.
 extension ShimManager {
-  /// The connection that these tasks share has ended without anybody's asking.
+  /// The connection that these tasks share has ended without anybody's asking. Who comes first says
+  /// so: the connection itself, or whoever gives a task back whose connection is gone.
   func connectionLost(_ key: String) {
     let lost = tasks(onConnection: key)
     guard let first = lost.first else { return }
@@ -22,14 +24,15 @@ extension ShimManager {
           metadata: ["address": "\(first.address)"])
         return
       }
-      await cleanUpDead(
-        namespace: first.namespace, at: first.address, knownSandbox: first.sandboxID ?? first.id)
+      for namespace in Set(lost.map(\.namespace)) {
+        await cleanUpDead(namespace: namespace, at: first.address)
+      }
     }
   }
 
   /// Cleans up after every bundle of this namespace whose shim listened at this address: tasks first,
   /// because a sandbox's bundle knows the shim binary that its tasks need for it.
-  func cleanUpDead(namespace: String, at address: TransportAddress, knownSandbox: String) async {
+  func cleanUpDead(namespace: String, at address: TransportAddress) async {
     var tasks: [Bundle] = []
     var sandboxes: [Bundle] = []
     for bundle in bundles(namespace: namespace) {
@@ -71,7 +74,7 @@ extension ShimManager {
     try await locked(bundle.namespace, bundle.id) { () throws(ShimManagementError) in
       guard try self.find(namespace: bundle.namespace, id: bundle.id) != nil else { return nil }
       let end = await self.deleteByBinary(bundle, fallback: fallback)
-      await self.removeDeadSocket(of: bundle)
+      await self.removeSocket(of: bundle)
       try await bundle.delete()
       self.publish(end, of: bundle)
       return TaskExit(
@@ -94,6 +97,21 @@ extension ShimManager {
         "shim's delete failed", metadata: ["id": "\(bundle.id)", "error": "\(error)"])
       return unknown
     }
+  }
+
+  /// Removes the socket file that a dead shim could not remove itself: one of our own user's, on which
+  /// nobody listens.
+  private func removeSocket(of bundle: Bundle) async {
+    // Without an address that can be read there is nothing that could be removed.
+    guard sandboxID(of: bundle) == nil,
+      let params = try? BundleFiles(path: bundle.path).restoreBootstrapParams(),
+      let address = try? params.endpoint(), case .unix(let path) = address.place
+    else { return }
+    var status = stat()
+    guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK,
+      status.st_uid == geteuid(), await isDead(address)
+    else { return }
+    unlink(path)
   }
 
   private func publish(_ end: Containerd_Task_V3_DeleteResponse, of bundle: Bundle) {

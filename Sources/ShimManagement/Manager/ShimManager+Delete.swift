@@ -4,6 +4,7 @@ internal import Glibc
 internal import Logging
 internal import ProcessSupervision
 internal import RPCCore
+internal import TTRPC
 internal import TransportCore
 
 extension ShimManager {
@@ -98,15 +99,18 @@ extension ShimManager {
 }
 
 extension ShimManager {
-  /// Gives up a task whose creation or start failed: ends what the shim may have of it, shuts a shim down
-  /// that was started for it alone, and removes the bundle.
+  /// Gives up a task whose creation or start failed: ends what the shim may have of it, shuts a shim
+  /// down that was started for it alone, and removes the bundle.
   ///
   /// It runs to its end, bounded, though the caller be cancelled, and reports nothing to it: what
   /// failed first is what the caller must hear of.
   public func abandon(_ task: ShimTask) async {
     await inBackground { [self] in
+      let isGone = await endInShim(task)
+      // Its shim died under it. Then its bundle is still needed: by it the binary cleans up.
+      if !task.connection.isConnected { connectionLost(task.lease.key) }
       guard forget(task) else { return }
-      guard await endInShim(task) else {
+      guard isGone else {
         // Its bundle is what the next `rm` finds it by.
         await letGo(of: task)
         return

@@ -1,5 +1,7 @@
 public import ContainerdClient
+internal import Glibc
 internal import Logging
+internal import ProcessSupervision
 internal import RPCCore
 internal import ShimProtocol
 public import TransportCore
@@ -81,34 +83,31 @@ extension ShimManager {
   }
 
   /// Removes a task or sandbox that cannot be deleted through its shim: the shim is gone, is mute,
-  /// or was never reached. Its binary's `delete` cleans up as far as there is one. A sandbox whose shim
-  /// is gone takes its tasks along, since only its bundle names the binary that cleans up after them.
+  /// or was never reached. Its binary's `delete` cleans up as far as there is one, and a shim that was
+  /// started for it and still runs is killed. A sandbox's tasks go with it, before it: its bundle knows
+  /// the binary that cleans up after them.
   ///
   /// - Returns: the end that the binary reported; `nil` if there was nothing left to remove.
   @discardableResult
   public func discard(namespace: String, id: String) async throws(ShimManagementError) -> TaskExit?
   {
     let bundle = try bundle(namespace: namespace, id: id)
-    try await discardOrphans(of: bundle)
     var fallback: String?
     if let sandbox = sandboxID(of: bundle),
       let sandboxBundle = try find(namespace: namespace, id: sandbox)
     {
       fallback = shimBinary(of: sandboxBundle)
     }
-    return try await cleanUpDead(bundle, fallback: fallback)
-  }
-
-  private func discardOrphans(of sandbox: Bundle) async throws(ShimManagementError) {
-    // Without readable parameters nobody can tell whether the tasks' shim is dead.
-    guard sandboxID(of: sandbox) == nil,
-      let params = try? BundleFiles(path: sandbox.path).restoreBootstrapParams(),
-      let address = try? params.endpoint(origin: .received), await isDead(address)
-    else { return }
-    for member in try members(ofSandbox: sandbox.id, namespace: sandbox.namespace) {
-      guard let bundle = try find(namespace: sandbox.namespace, id: member) else { continue }
-      try await cleanUpDead(bundle, fallback: shimBinary(of: sandbox))
+    if let shim = JoinRecord.read(from: BundleFiles(path: bundle.path))?.shim, shim.signal(SIGKILL)
+    {
+      _ = await shim.waitForEnd(within: configuration.limits.shutdown)
     }
+    let binary = shimBinary(of: bundle)
+    for member in try members(ofSandbox: id, namespace: namespace) {
+      guard let task = try find(namespace: namespace, id: member) else { continue }
+      try await cleanUpDead(task, fallback: binary)
+    }
+    return try await cleanUpDead(bundle, fallback: fallback)
   }
 
   /// The ids of the tasks that are attached to a sandbox, by their bundles.

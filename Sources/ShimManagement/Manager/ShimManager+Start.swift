@@ -1,5 +1,6 @@
 internal import ContainerdClient
 internal import Logging
+internal import RPCCore
 internal import ShimProtocol
 public import SwiftProtobuf
 internal import TTRPC
@@ -63,6 +64,9 @@ extension ShimManager {
         binary, bundle: bundle, options: options, sandboxID: sandboxID, expected: expected, log: log
       )
     } catch {
+      // While its log is still read: a shim waits for its reader before it serves, and could not hear
+      // that it is to end.
+      await inBackground { [self] in await endStrays(in: bundle) }.value
       await log.close()
       throw error
     }
@@ -86,7 +90,7 @@ extension ShimManager {
         bundle, sandboxID: reused ? sandboxID : nil, joined: reused ? .reused : .started,
         params: params, address: address, since: began, log: log)
     } catch {
-      if !reused { await stopStray(address, of: bundle) }
+      if !reused { await stopStray(address, version: params.version, of: bundle) }
       throw error
     }
   }
@@ -106,14 +110,19 @@ extension ShimManager {
   }
 
   /// Ends a shim that was started, and cannot be used: nobody else knows of it.
-  private func stopStray(_ address: TransportAddress, of bundle: Bundle) async {
+  func stopStray(
+    _ address: TransportAddress, version: Int, of bundle: Bundle
+  ) async {
     await inBackground { [self] in
       do {
         let client = try await TTRPCClient.connect(
           to: address, using: configuration.registry,
           options: ConnectOptions(timeout: configuration.limits.query))
-        try await TaskClient(caller: client, version: 2, namespace: bundle.namespace)
-          .shutdown(bundle.id, now: true, timeout: configuration.limits.shutdown)
+        let limit = configuration.limits.shutdown
+        _ = try await TaskClient(caller: client, version: version, namespace: bundle.namespace)
+          .negotiating { task throws(RPCError) in
+            try await task.shutdown(bundle.id, now: true, timeout: limit)
+          }
         await client.close()
       } catch {
         configuration.logger.debug(

@@ -47,8 +47,11 @@ public final class ShimManager: Sendable {
     }
   }
 
-  /// Gives a task's share of its connection back, and leaves the task as it is.
+  /// Gives a task's share of its connection back, and leaves the task as it is. If the connection is
+  /// gone, what a dead shim left is cleaned up (``settle()`` waits for that).
   public func release(_ task: ShimTask) async {
+    // A call fails a moment before the connection's own word of its end is out.
+    if !task.connection.isConnected { connectionLost(task.lease.key) }
     guard forget(task) else { return }
     await letGo(of: task)
   }
@@ -124,8 +127,11 @@ public final class ShimManager: Sendable {
         bundle: bundle, sandboxID: sandboxID, joined: joined, params: params, address: address,
         joinDuration: ContinuousClock.now - began, lease: lease, log: log, manager: configuration)
       if joined != .loaded {
+        // A shim that accepts and never answers is found out here, and not by its first Create.
+        let shim = try await task.probe(within: configuration.limits.connect)
         try write(JoinRecord.file, of: bundle) { () throws(ShimProtocolError) in
-          try JoinRecord(task).write(to: BundleFiles(path: bundle.path))
+          try JoinRecord(task, shim: joined == .started ? shim : nil)
+            .write(to: BundleFiles(path: bundle.path))
         }
       }
       adopt(task)

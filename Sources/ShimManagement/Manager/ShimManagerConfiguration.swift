@@ -58,6 +58,9 @@ extension ShimManager {
     public var cleanup: Duration = .seconds(5)
     /// A shim's answer to Shutdown, and its end after it.
     public var shutdown: Duration = .seconds(3)
+    /// The end of a process that a failed start left: once it was asked, and again after SIGTERM.
+    /// Then it is killed.
+    public var stray: Duration = .seconds(1)
     /// Another process that holds the lock of the same task or sandbox.
     public var lock: Duration = .seconds(60)
 

@@ -93,7 +93,10 @@ public final class ShimTask: Sendable {
   /// that its bootstrap parameters say. If not, version 2 is tried, and kept in the bundle.
   ///
   /// - Returns: the pid of the task's init, which waits until ``start()``.
+  /// - Throws: ``ShimManagementError`` with `.invalidRootfs` when a mount's target leads out of the root
+  ///   file system, else as ``call(_:_:)``.
   public func create(_ creation: TaskCreation) async throws(ShimManagementError) -> UInt32 {
+    try await validate(creation.rootfs)
     let limit = manager.limits.change
     let pid = try await negotiating("create") { client throws(RPCError) in
       try await self.inTurn(client) { () throws(RPCError) in
@@ -104,11 +107,34 @@ public final class ShimTask: Sendable {
     return pid
   }
 
+  /// A shim mounts as root, where it is told: no target may lead it out of the bundle.
+  private func validate(_ rootfs: [RootMount]) async throws(ShimManagementError) {
+    let directory = bundle.rootfsPath
+    try await offload { () throws(ShimManagementError) in
+      for mount in rootfs { try mount.validateTarget(in: directory) }
+    }
+  }
+
   /// Asks who serves the task. It is answered before the task is created, too.
   public func connect() async throws(ShimManagementError) -> ShimConnection {
     let limit = manager.limits.query
     return try await negotiating("reach") { client throws(RPCError) in
       try await client.connect(self.id, timeout: limit)
+    }
+  }
+
+  /// Sees whether the shim answers at all, before anything is created in it.
+  ///
+  /// - Returns: its pid, if it says. An error that the shim answers with is an answer: not every shim
+  ///   takes Connect for a task that it does not know.
+  func probe(within limit: Duration) async throws(ShimManagementError) -> Int32? {
+    do {
+      let connection = try await negotiating("reach the shim of") { client throws(RPCError) in
+        try await client.connect(self.id, timeout: limit)
+      }
+      return connection.shimPID == 0 ? nil : Int32(clamping: connection.shimPID)
+    } catch  where error.code == .callFailed {
+      return nil
     }
   }
 

@@ -24,7 +24,7 @@ struct ShimLauncher: Sendable {
     guard output.status == .exited(0) else {
       throw ShimManagementError(
         code: .startFailed,
-        message: "\(binary) did not start a shim for \(bundle.id): it ended with \(output.status)"
+        message: "\(binary) did not start a shim for \(bundle.id): it \(output.status)"
           + Self.quoted(output.standardError + output.standardOutput),
         hint: "What it printed is its own account; --debug makes the shim say more.")
     }
@@ -59,7 +59,7 @@ struct ShimLauncher: Sendable {
     guard output.status == .exited(0) else {
       throw ShimManagementError(
         code: .startFailed,
-        message: "\(binary) could not clean up after \(bundle.id): it ended with \(output.status)"
+        message: "\(binary) could not clean up after \(bundle.id): it \(output.status)"
           + Self.quoted(output.standardError))
     }
     if !warning.isEmpty {
@@ -98,8 +98,19 @@ struct ShimLauncher: Sendable {
       return try await command.run(input: line.standardInput, timeout: limit)
     } catch {
       throw ShimManagementError(
-        code: .startFailed,
-        message: "the shim's \(action) for \(bundle.id) could not be run to its end", cause: error)
+        code: Self.code(of: error),
+        message: "the shim's \(action) for \(bundle.id) could not be run to its end",
+        hint: Self.code(of: error) == .timedOut
+          ? "Give it longer with --timeout if that is all." : nil,
+        cause: error)
+    }
+  }
+
+  private static func code(of error: any Error) -> ShimManagementError.Code {
+    switch (error as? ProcessError)?.code {
+    case .timedOut: .timedOut
+    case .cancelled: .cancelled
+    default: .startFailed
     }
   }
 

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxSystem
 internal import Logging
 internal import NIOCore
 internal import NIOPosix
@@ -55,7 +56,7 @@ struct ShimLog: Sendable {
   ) -> ShimManagementError {
     ShimManagementError(
       code: .stateDirectory,
-      message: "cannot \(verb) the shim's log \(path): \(String(cString: strerror(number)))")
+      message: "cannot \(verb) the shim's log \(path): \(errnoText(number))")
   }
 }
 

@@ -59,7 +59,7 @@ extension OCISpec {
     args: [String], env: [String], cwd: String, terminal: Bool, user: OCIUser
   ) throws(ShimManagementError) {
     func refusal(_ fault: String, _ hint: String) -> ShimManagementError {
-      ShimManagementError(code: .invalidSpec, message: "The process \(fault)", hint: hint)
+      ShimManagementError(code: .invalidSpec, message: "the process \(fault)", hint: hint)
     }
     guard let program = args.first, !program.isEmpty else {
       throw refusal("has no program to run", "Give a command.")
@@ -100,7 +100,7 @@ extension OCISpec {
   }
 
   /// The entries of both, a later one of the same name in the place of the earlier.
-  static func merged(_ base: [String], _ added: [String]) -> [String] {
+  public static func merged(_ base: [String], _ added: [String]) -> [String] {
     var entries: [String] = []
     for entry in base + added {
       let name = entry.prefix { $0 != "=" }

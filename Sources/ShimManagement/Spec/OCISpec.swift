@@ -63,7 +63,7 @@ public struct OCISpec: Hashable, Sendable {
   static func invalid(_ fault: String, cause: (any Error)? = nil) -> ShimManagementError {
     ShimManagementError(
       code: .invalidSpec,
-      message: "The runtime specification (config.json) cannot be used: \(fault)",
+      message: "the runtime specification (config.json) cannot be used: \(fault)",
       hint: "Compare it with what \"runc spec\" writes.", cause: cause)
   }
 }

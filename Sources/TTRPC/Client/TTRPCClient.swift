@@ -73,7 +73,9 @@ public final class TTRPCClient: RPCCaller, Sendable {
         code: .internal, message: "\(method): the request could not be encoded",
         reason: .encoding, cause: error)
     }
-    let answer = try await call(method, payload: payload, options: options)
+    // Not by way of `call`: each async function on the way costs a check of the executor.
+    let answer = try Self.payload(
+      of: try await exchange(method, payload: payload, options: options), method)
     do {
       return try Response(decoding: answer)
     } catch {
@@ -91,7 +93,14 @@ public final class TTRPCClient: RPCCaller, Sendable {
   public nonisolated(nonsending) func call(
     _ method: RPCMethod, payload: ByteBuffer, options: RPCCallOptions = RPCCallOptions()
   ) async throws(RPCError) -> ByteBuffer {
-    let body = try await exchange(method, payload: payload, options: options)
+    try Self.payload(
+      of: try await exchange(method, payload: payload, options: options), method)
+  }
+
+  /// The message within a Response frame's data.
+  private static func payload(
+    of body: ByteBuffer, _ method: RPCMethod
+  ) throws(RPCError) -> ByteBuffer {
     let answer: ResponseEnvelope
     do throws(WireError) {
       answer = try ResponseEnvelope(decoding: body)

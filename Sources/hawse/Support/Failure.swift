@@ -9,14 +9,19 @@ enum Failure {
 
   static func exit(_ error: any Error, code: Int32) throws -> Never {
     if error is ExitCode || error is CleanExit || error is ValidationError { throw error }
-    Output.note("\(error)")
+    Output.note(sentence("\(error)"))
     throw ExitCode(code)
+  }
+
+  private static func sentence(_ text: String) -> String {
+    text.last.map { ".?!)".contains($0) } == true ? text : text + "."
   }
 }
 
 extension AsyncParsableCommand {
   /// Runs a command's body and turns what it throws into a message and an exit code.
-  func reporting(as code: Int32 = Failure.ofAnything, _ body: () async throws -> Void) async throws {
+  func reporting(as code: Int32 = Failure.ofAnything, _ body: () async throws -> Void) async throws
+  {
     do {
       try await body()
     } catch {

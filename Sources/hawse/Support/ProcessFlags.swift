@@ -7,7 +7,8 @@ struct ContainerFlags: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "An OCI config.json to use as it is, but for the marks of its sandbox.", valueName: "file"))
+      "An OCI config.json to use; what other options and the command say goes before it.",
+      valueName: "file"))
   var config: String?
 
   @Flag(help: "Mount the root file system read-only.") var readOnly = false
@@ -18,7 +19,7 @@ struct ContainerFlags: ParsableArguments {
   var env: [String] = []
 
   @Option(help: ArgumentHelp("The process's working directory.", valueName: "dir"))
-  var cwd = "/"
+  var cwd: String?
 
   @Option(help: ArgumentHelp("The process's user, as uid[:gid].", valueName: "user"))
   var user: String?

@@ -23,7 +23,8 @@ struct Session {
     var configuration = ShimManager.Configuration(
       directory: directory, registry: Transports.registry,
       environment: ProcessInfo.processInfo.environment,
-      publishBinary: try ownPath(), debug: options.debug, logger: logger)
+      publishBinary: try ownPath(), debug: options.debug,
+      limits: options.limits, logger: logger)
     configuration.onStep = { step in
       logger.debug("step: \(step.rawValue)")
       StopPoint.reached(step)
@@ -35,7 +36,8 @@ struct Session {
 
     let receiver = Task {
       await events.run { event in
-        logger.debug("event", metadata: ["topic": "\(event.topic)", "type": "\(event.event.typeURL)"])
+        logger.debug(
+          "event", metadata: ["topic": "\(event.topic)", "type": "\(event.event.typeURL)"])
       }
     }
     let outcome = await cancellingOnSignal { try await body(session) }

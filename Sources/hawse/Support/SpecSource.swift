@@ -1,43 +1,42 @@
-import ContainerdClient
 import Foundation
 import ShimManagement
 import ShimProtocol
 
-/// The OCI spec and the root file system that the flags ask for.
+/// The OCI spec that the flags ask for.
 struct SpecSource {
   var spec: OCISpec
-  var rootfs: [RootMount]
 
   /// - Parameters:
   ///   - args: the command; with `--config` it may be empty, and replaces the file's when it is not.
   init(
     _ flags: ContainerFlags, id: String, namespace: String, args: [String], terminal: Bool
   ) throws {
-    rootfs = []
-    if let directory = flags.rootfs {
-      let source = try RootfsSource(directory: Self.absolute(directory), readonly: flags.readOnly)
-      let mount = source.bindMount
-      rootfs = [
-        RootMount(
-          type: mount.type, source: mount.source, target: mount.target, options: mount.options)
-      ]
+    let rootfs = try flags.rootfs.map {
+      try RootfsSource(directory: Self.absolute($0))
     }
     if let file = flags.config {
       spec = try Self.read(file)
-      if !args.isEmpty { spec.args = args }
-      if rootfs.isEmpty { try Self.requireAbsoluteRoot(of: spec, file: file) }
-      if !rootfs.isEmpty { spec.rootPath = "rootfs" }
+      try spec.setProcess(
+        args: args.isEmpty ? spec.args : args, env: OCISpec.merged(spec.env, flags.env),
+        cwd: flags.cwd ?? spec.cwd ?? "/", terminal: terminal,
+        user: try flags.user.map { try OCIUser(parsing: $0) } ?? spec.user)
+      if let hostname = flags.hostname { spec.hostname = hostname }
+      if rootfs == nil { try Self.requireAbsoluteRoot(of: spec, file: file) }
     } else {
-      guard !rootfs.isEmpty else {
+      guard rootfs != nil else {
         throw ShimManagementError(
           code: .invalidRootfs, message: "cannot make a container \(id) without a root file system",
           hint: "Name a directory with --rootfs, or a config.json with --config.")
       }
       spec = try OCISpec.standard(
-        id: id, namespace: namespace, args: args, env: flags.env, cwd: flags.cwd,
+        id: id, namespace: namespace, args: args, env: flags.env, cwd: flags.cwd ?? "/",
         terminal: terminal, user: try flags.user.map { try OCIUser(parsing: $0) } ?? OCIUser(),
-        readonlyRootfs: flags.readOnly, hostname: flags.hostname)
+        hostname: flags.hostname)
     }
+    // The directory itself, as `ctr run --rootfs` has it: nothing is mounted that could be left
+    // behind, and no shim's unmounting can reach what the user has mounted below it.
+    if let rootfs { spec.rootPath = rootfs.path }
+    if flags.readOnly { spec.isRootReadonly = true }
     for mount in flags.mount { spec.addMount(try OCIMount(parsing: mount)) }
   }
 

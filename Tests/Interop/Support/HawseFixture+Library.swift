@@ -16,7 +16,8 @@ extension HawseFixture {
     _ id: String, to sandbox: String, _ manager: ShimManager, _ script: String
   ) async throws -> ShimTask {
     note(id)
-    var spec = try OCISpec.standard(id: id, namespace: namespace, args: ["sh", "-c", script])
+    var spec = try OCISpec.standard(
+      id: id, namespace: namespace, args: ["sh", "-c", script], rootfs: rootfs)
     SandboxMark.markTask(&spec, ofSandbox: sandbox)
     return try await manager.attach(
       .init(
@@ -24,15 +25,9 @@ extension HawseFixture {
         options: options.packed()))
   }
 
-  /// What the task is created with: the busybox root, and no streams.
+  /// What the task is created with: no streams.
   func creation(of task: ShimTask) throws -> TaskCreation {
-    let mount = try RootfsSource(directory: rootfs, readonly: false).bindMount
-    return TaskCreation(
-      id: task.id, bundle: task.bundle.path,
-      rootfs: [
-        RootMount(
-          type: mount.type, source: mount.source, target: mount.target, options: mount.options)
-      ], options: try options.packed())
+    TaskCreation(id: task.id, bundle: task.bundle.path, options: try options.packed())
   }
 
   /// How many connections this fixture's shims have accepted and not closed.

@@ -7,7 +7,8 @@ struct AddressReport: Encodable {
   var transport: String
   var layers: [String]
   var place: [String: String]
-  var parameters: [[String: String]]
+  /// As `name=value`, without secrets.
+  var parameters: [String]
   var connectable: Bool
   var corrections: [String]
 
@@ -17,7 +18,7 @@ struct AddressReport: Encodable {
     transport = address.transport
     layers = address.layers
     place = Self.fields(of: address.place)
-    parameters = address.parameters.map { ["name": $0.name, "value": $0.value] }
+    parameters = address.parameters.map { "\($0)" }
     // Only the answer counts here; `hawse` says why when it is asked to connect.
     connectable = (try? Transports.registry.connector(for: address)) != nil
     self.corrections = corrections
@@ -27,7 +28,7 @@ struct AddressReport: Encodable {
     var rows = [["address", canonical], ["protocol", rpc ?? "(none)"], ["transport", transport]]
     if !layers.isEmpty { rows.append(["layers", layers.joined(separator: ", ")]) }
     rows += place.sorted { $0.key < $1.key }.map { [$0.key, $0.value] }
-    rows += parameters.map { ["parameter", "\($0["name"] ?? "") = \($0["value"] ?? "")"] }
+    rows += parameters.map { ["parameter", $0] }
     rows.append(["connectable", connectable ? "yes" : "no (no connector is built in)"])
     rows += corrections.map { ["corrected", $0] }
     let width = rows.map { $0[0].count }.max() ?? 0

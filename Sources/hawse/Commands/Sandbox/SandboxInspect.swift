@@ -33,11 +33,13 @@ struct SandboxInspect: AsyncParsableCommand {
     let reports = try await manager.list(namespace: options.namespace)
     guard let sandbox = reports.first(where: { $0.id == id }) else {
       throw ShimManagementError(
-        code: .sandboxNotFound, message: "there is no sandbox \(id) in namespace \(options.namespace)",
+        code: .sandboxNotFound,
+        message: "there is no sandbox \(id) in namespace \(options.namespace)",
         hint: "See hawse sandbox ls for what there is.")
     }
-    var details = ShimDetails(bundle: session.directory.bundlePath(
-      namespace: options.namespace, id: id))
+    var details = ShimDetails(
+      bundle: session.directory.bundlePath(
+        namespace: options.namespace, id: id))
     details.address = sandbox.address.map { "\($0)" }
     if sandbox.condition == .alive {
       let task = try await manager.load(namespace: options.namespace, id: id)

@@ -54,7 +54,7 @@ struct SandboxRun: AsyncParsableCommand {
     do {
       _ = try await task.create(
         TaskCreation(
-          id: id, bundle: task.bundle.path, rootfs: source.rootfs, options: packed))
+          id: id, bundle: task.bundle.path, options: packed))
       try await task.start()
     } catch {
       await manager.abandon(task)

@@ -30,7 +30,8 @@ struct TaskJoin {
         namespace: namespace, id: id, sandboxID: sandbox, mode: try mode(sandbox, binary: binary),
         endpoint: try endpoint(), spec: spec.bytes(), options: packed))
     session.logger.debug(
-      "joined", metadata: ["id": "\(id)", "how": "\(task.joined.rawValue)", "at": "\(task.address)"])
+      "joined",
+      metadata: ["id": "\(id)", "how": "\(task.joined.rawValue)", "at": "\(task.address)"])
     if task.joined == .started {
       Output.note(
         "the shim binary started a shim of its own for \(id) instead of reusing \(sandbox)'s")
@@ -76,7 +77,8 @@ struct TaskJoin {
     guard let pid = report.state?.pid, pid > 0, report.state?.status == .running else {
       throw ShimManagementError(
         code: .sandboxNotFound,
-        message: "cannot attach to sandbox \(sandbox): its first task does not run, so there are no "
+        message:
+          "cannot attach to sandbox \(sandbox): its first task does not run, so there are no "
           + "namespaces to share",
         hint: "See hawse sandbox inspect \(sandbox), or use --own-namespaces.")
     }

@@ -106,8 +106,7 @@ struct TaskRun: AsyncParsableCommand {
       }
       _ = try await task.create(
         TaskCreation(
-          id: id, bundle: task.bundle.path, rootfs: source.rootfs, streams: locations,
-          options: packed))
+          id: id, bundle: task.bundle.path, streams: locations, options: packed))
       if let streams {
         let exit = try await Foreground(
           task: task, streams: streams, terminal: terminal, logger: session.logger

@@ -10,6 +10,11 @@ struct TaskWait: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Wait for this added process.", valueName: "id")) var execID: String?
   @Argument(help: "The task's id.") var id: String
 
+  private struct Report: Encodable {
+    var id: String
+    var exitStatus: UInt32
+  }
+
   func run() async throws {
     try await reporting {
       let status = try await Session.run(options) { session in
@@ -25,7 +30,7 @@ struct TaskWait: AsyncParsableCommand {
         }
       }
       if options.json {
-        try Output.json(["id": id, "exitStatus": "\(status)"])
+        try Output.json(Report(id: id, exitStatus: status))
       } else {
         print(status)
       }

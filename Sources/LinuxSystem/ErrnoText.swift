@@ -1,13 +1,13 @@
 internal import Glibc
 
 /// The symbolic name of an error number, such as `ECONNREFUSED`; `errno 4711` for one without.
-public func errnoName(_ number: Int32) -> String {
+package func errnoName(_ number: Int32) -> String {
   names[number] ?? "errno \(number)"
 }
 
 /// What the C library says of an error number, such as "Connection refused".
-public func errnoText(_ number: Int32) -> String {
-  // glibc keeps one buffer a thread for this, so it may be called from anywhere.
+package func errnoText(_ number: Int32) -> String {
+  // Since glibc 2.32 the text is the thread's own, and it is never null.
   guard let text = strerror(number) else { return "errno \(number)" }
   return String(cString: text)
 }

@@ -1,1 +1,0 @@
-#include "clinux_files.h"

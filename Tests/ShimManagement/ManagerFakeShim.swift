@@ -1,0 +1,148 @@
+import ContainerdAPI
+import Glibc
+import NIOCore
+import RPCCore
+import SwiftProtobuf
+import Synchronization
+import TTRPC
+import TransportCore
+import UnixTransport
+
+@testable import ShimManagement
+
+/// A shim in this process: it serves the task API on a unix socket, answers as it is told and notes
+/// what it was asked.
+final class FakeShim: Sendable {
+  enum Answer: Sendable {
+    case success
+    case failure(RPCCode, String = "as the test wants it")
+    /// Nothing, for as long as the connection lasts.
+    case never
+  }
+
+  let path: String
+  let address: TransportAddress
+  private let listener: UnixListener
+  private let serving: Mutex<Task<Void, Never>?> = Mutex(nil)
+  private let state: Mutex<State>
+
+  private struct State {
+    var answers: [String: Answer]
+    var calls: [String] = []
+    var connections = 0
+  }
+
+  /// - Parameters:
+  ///   - versions: of the task API; what it is asked in another one is Unimplemented.
+  ///   - answers: by the method's name. What is not named succeeds, but Wait, which is never answered.
+  init(
+    at path: String, versions: Set<Int> = [2], answers: [String: Answer] = [:]
+  ) throws {
+    self.path = path
+    address = TransportAddress(rpc: .ttrpc, place: .unix(path: path))
+    state = Mutex(State(answers: ["Wait": .never].merging(answers) { $1 }))
+    listener = try UnixListener(
+      bindingTo: TransportAddress(place: .unix(path: path)),
+      options: .init(replacing: true, leavesFile: true))
+    let server = server(versions)
+    serving.withLock { task in
+      task = Task { [listener, weak self] in
+        // Its end is what the tests bring about.
+        try? await listener.run { channel in
+          try server.configure(channel)
+        } onConnection: { [weak self] connection in
+          self?.state.withLock { $0.connections += 1 }
+          try? await connection.channel.closeFuture.get()
+        }
+      }
+    }
+  }
+
+  /// `v3 Create web`, in the order of arrival, without the Connect by which the manager sees whether
+  /// anybody answers.
+  var calls: [String] {
+    state.withLock { $0.calls }.filter { !$0.contains(" Connect ") }
+  }
+  /// How many connections were accepted so far.
+  var connections: Int { state.withLock { $0.connections } }
+
+  func calls(of method: String) -> [String] {
+    state.withLock { $0.calls }.filter { $0.split(separator: " ")[1] == method }
+  }
+
+  func answer(_ method: String, with answer: Answer) {
+    state.withLock { $0.answers[method] = answer }
+  }
+
+  /// Ends as a killed shim does: every connection is lost, and the socket's file refuses.
+  func die() async {
+    let task = serving.withLock { task in
+      defer { task = nil }
+      return task
+    }
+    task?.cancel()
+    await task?.value
+  }
+
+  private func server(_ versions: Set<Int>) -> TTRPCServer {
+    var server = TTRPCServer()
+    for version in versions {
+      add("Create", version, to: &server) { (request: Containerd_Task_V3_CreateTaskRequest) in
+        (request.id, Containerd_Task_V3_CreateTaskResponse.with { $0.pid = 4242 })
+      }
+      add("Start", version, to: &server) { (request: Containerd_Task_V3_StartRequest) in
+        (request.id, Containerd_Task_V3_StartResponse.with { $0.pid = 4242 })
+      }
+      add("State", version, to: &server) { (request: Containerd_Task_V3_StateRequest) in
+        (
+          request.id,
+          Containerd_Task_V3_StateResponse.with {
+            $0.id = request.id
+            $0.pid = 4242
+            $0.status = .running
+          }
+        )
+      }
+      add("Wait", version, to: &server) { (request: Containerd_Task_V3_WaitRequest) in
+        (request.id, Containerd_Task_V3_WaitResponse.with { $0.exitStatus = 7 })
+      }
+      add("Delete", version, to: &server) { (request: Containerd_Task_V3_DeleteRequest) in
+        (
+          request.id,
+          Containerd_Task_V3_DeleteResponse.with {
+            $0.pid = 4242
+            $0.exitStatus = 7
+          }
+        )
+      }
+      add("Connect", version, to: &server) { (request: Containerd_Task_V3_ConnectRequest) in
+        // No process of this number can be: nobody waits for its end.
+        (request.id, Containerd_Task_V3_ConnectResponse.with { $0.shimPid = UInt32.max })
+      }
+      add("Shutdown", version, to: &server) { (request: Containerd_Task_V3_ShutdownRequest) in
+        (request.id, Google_Protobuf_Empty())
+      }
+    }
+    return server
+  }
+
+  private func add<Request: Message, Response: Message>(
+    _ method: String, _ version: Int, to server: inout TTRPCServer,
+    _ respond: @escaping @Sendable (Request) -> (String, Response)
+  ) {
+    server.register(service: "containerd.task.v\(version).Task", method: method) {
+      [weak self] (request: Request, _) in
+      let (id, response) = respond(request)
+      let answer = self?.state.withLock { state in
+        state.calls.append("v\(version) \(method) \(id)")
+        return state.answers[method]
+      }
+      switch answer {
+      case nil, .success: break
+      case .failure(let code, let text): throw RPCError(code: code, message: text)
+      case .never: try await Task.sleep(for: .seconds(3600))
+      }
+      return response
+    }
+  }
+}
