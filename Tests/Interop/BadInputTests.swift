@@ -99,7 +99,8 @@ extension RealShim {
         ["DIR/file", "not a directory"]),
       .sandbox(
         "a state directory that cannot be written",
-        ["--state", "DIR/fixed/s", "--rootfs", "ROOTFS", "pod"], ["DIR/fixed", "Read-only file system", "--state"]),
+        ["--state", "DIR/fixed/s", "--rootfs", "ROOTFS", "pod"],
+        ["DIR/fixed", "Read-only file system", "--state"]),
       Row(
         "a task without a command", ["task", "run", "--rootfs", "ROOTFS", "--id", "web"],
         ["no program to run", "Give a command"]),

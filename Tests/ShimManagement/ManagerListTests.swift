@@ -61,6 +61,21 @@ struct ManagerListTests {
     await shim.die()
   }
 
+  @Test("a shim at an address that nothing here can dial is unreachable, and it says why")
+  func unreachable() async throws {
+    let fixture = try ManagerFixture()
+    let bundle = try Bundle.create(
+      id: "vm", namespace: ManagerFixture.namespace, spec: minimalSpec, in: fixture.scratch.state)
+    try bundle.files.write(
+      BootstrapParams(version: 3, address: "vsock://3:1024", protocolName: "ttrpc"))
+    let report = try await fixture.manager.report(namespace: ManagerFixture.namespace, id: "vm")
+    guard case .unreachable(let reason) = report.condition else {
+      Issue.record("\(report.condition)")
+      return
+    }
+    #expect(reason.contains("vsock"))
+  }
+
   @Test("a task that the shim does not know is alive without a state")
   func noState() async throws {
     let fixture = try ManagerFixture()

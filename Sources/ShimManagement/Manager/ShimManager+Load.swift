@@ -16,6 +16,9 @@ extension ShimManager {
       case dead
       /// The shim's address is taken, but nobody answered within the limit.
       case mute
+      /// There is no way to the shim's address from here, such as a transport without a connector; the
+      /// text says why.
+      case unreachable(String)
       /// The bundle was not finished: whoever made it was interrupted.
       case incomplete
       /// A file of the bundle cannot be read; the text says which.
@@ -136,6 +139,13 @@ extension ShimManager {
     }
   }
 
+  /// What a failed connect says of the shim.
+  private static func condition(of error: ShimManagementError) -> Report.Condition {
+    if error.code == .shimDied { return .dead }
+    let isMute = (error.cause as? TransportError)?.code == .timedOut
+    return isMute ? .mute : .unreachable("\(error)")
+  }
+
   private func report(on bundle: Bundle) async -> Report {
     let files = BundleFiles(path: bundle.path)
     var report = Report(
@@ -158,7 +168,7 @@ extension ShimManager {
     do {
       task = try await load(namespace: bundle.namespace, id: bundle.id)
     } catch {
-      report.condition = error.code == .shimDied ? .dead : .mute
+      report.condition = Self.condition(of: error)
       return report
     }
     do {

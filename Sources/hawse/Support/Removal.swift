@@ -21,7 +21,7 @@ struct Removal {
     case .dead, .incomplete:
       try await manager.discard(namespace: namespace, id: id)
       return
-    case .mute, .damaged:
+    case .mute, .unreachable, .damaged:
       guard force else {
         throw ShimManagementError(
           code: .callFailed, message: "cannot remove \(id): \(Self.reason(report))",
@@ -55,8 +55,10 @@ struct Removal {
   }
 
   private static func reason(_ report: ShimManager.Report) -> String {
-    if case .damaged(let text) = report.condition { return text }
-    return "its shim does not answer"
+    switch report.condition {
+    case .damaged(let text), .unreachable(let text): text
+    default: "its shim does not answer"
+    }
   }
 
   /// Does the same for each; one that fails does not keep the others from it. The last error is

@@ -35,6 +35,9 @@ struct TaskReport: Encodable {
     case .alive: status = report.state.map { "\($0.status)" } ?? "no task"
     case .dead: status = "dead"
     case .mute: status = "mute"
+    case .unreachable(let text):
+      status = "unreachable"
+      problem = text
     case .incomplete: status = "incomplete"
     case .damaged(let text):
       status = "damaged"
