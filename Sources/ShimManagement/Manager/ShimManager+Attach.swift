@@ -65,7 +65,7 @@ extension ShimManager {
   private func attach(
     _ request: AttachRequest, plan: AttachPlan, address: TransportAddress
   ) async throws(ShimManagementError) -> ShimTask {
-    let binary = plan.way == .runBinary ? try shimBinary(ofSandbox: request) : nil
+    let binary = plan.way == .runBinary ? try locate(shimBinary(ofSandbox: request)) : nil
     let bundle = try Bundle.create(
       id: request.id, namespace: request.namespace, spec: request.spec,
       in: configuration.directory)

@@ -89,9 +89,10 @@ extension ShimManager {
     // containerd's number for "ended, nobody knows how".
     unknown.exitStatus = 255
     unknown.exitedAt = .current
-    guard let binary = shimBinary(of: bundle) ?? fallback else { return unknown }
+    guard let recorded = shimBinary(of: bundle) ?? fallback else { return unknown }
     do {
-      return try await launcher.delete(binary: binary, bundle: bundle)
+      // It is run as who we are: what was safe when it was recorded must be safe still.
+      return try await launcher.delete(binary: locate(recorded), bundle: bundle)
     } catch {
       configuration.logger.warning(
         "shim's delete failed", metadata: ["id": "\(bundle.id)", "error": "\(error)"])
