@@ -63,10 +63,10 @@ extension Command {
         "Cannot run \(executable): an entry of its environment (\(entry.utf8.count) bytes) "
           + "is not KEY=value")
     }
-    if let number = descriptors.keys.first(where: { !(0..<256).contains($0) }) {
+    if let number = descriptors.keys.first(where: { !(0..<1024).contains($0) }) {
       throw ProcessError(
         .invalidCommand,
-        "Cannot run \(executable): descriptor \(number) for the child is not within 0...255")
+        "Cannot run \(executable): descriptor \(number) for the child is not within 0...1023")
     }
   }
 

@@ -23,6 +23,10 @@ struct ManagerFixture {
     var limits = ShimManager.Limits()
     // The tests wait for these when they mean to; those that do not must have none run out.
     limits.lock = .seconds(10)
+    // Limits that only a hang reaches: the shim is in this process, among everybody's tests. A test of
+    // a limit sets its own.
+    limits.query = .seconds(60)
+    limits.connect = .seconds(60)
     change(&limits)
     let bundles = "\(scratch.state.bundles)/\(Self.namespace)"
     manager = try ShimManager(
