@@ -106,7 +106,7 @@ struct ManagerDeleteTests {
     let two = try await fixture.attach("two", to: shim)
     try await fixture.manager.delete(one)
     _ = try await two.connect()
-    #expect(shim.connections == 1)
+    try await eventually("1 accepted") { shim.connections == 1 }
     try await fixture.manager.delete(two)
     await shim.die()
   }
