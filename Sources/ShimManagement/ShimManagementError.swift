@@ -37,8 +37,6 @@ public struct ShimManagementError: Error, Sendable {
     public static let timedOut = Code("timedOut")
     /// The shim answered a call with an error, which is the cause.
     public static let callFailed = Code("callFailed")
-    /// The connection to the shim was lost while it was needed.
-    public static let connectionLost = Code("connectionLost")
     /// The shim ended.
     public static let shimDied = Code("shimDied")
     /// A mount in the bundle could not be removed. Nothing below it was touched.

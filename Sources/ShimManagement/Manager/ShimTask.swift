@@ -89,8 +89,9 @@ public final class ShimTask: Sendable {
     }
   }
 
-  /// Creates the task: the first call on a new line, which shows whether the shim speaks the version
-  /// that its bootstrap parameters say. If not, version 2 is tried, and kept in the bundle.
+  /// Creates the task. A shim that turns out here not to speak the version that its bootstrap
+  /// parameters say, because Connect could not tell, is tried with version 2, which is then kept in
+  /// the bundle.
   ///
   /// - Returns: the pid of the task's init, which waits until ``start()``.
   /// - Throws: ``ShimManagementError`` with `.invalidRootfs` when a mount's target leads out of the root
@@ -117,8 +118,13 @@ public final class ShimTask: Sendable {
 
   /// Asks who serves the task. It is answered before the task is created, too.
   public func connect() async throws(ShimManagementError) -> ShimConnection {
-    let limit = manager.limits.query
-    return try await negotiating("reach") { client throws(RPCError) in
+    try await connect(within: manager.limits.query)
+  }
+
+  private func connect(
+    within limit: Duration
+  ) async throws(ShimManagementError) -> ShimConnection {
+    try await negotiating("reach the shim of") { client throws(RPCError) in
       try await client.connect(self.id, timeout: limit)
     }
   }
@@ -129,10 +135,8 @@ public final class ShimTask: Sendable {
   ///   takes Connect for a task that it does not know.
   func probe(within limit: Duration) async throws(ShimManagementError) -> Int32? {
     do {
-      let connection = try await negotiating("reach the shim of") { client throws(RPCError) in
-        try await client.connect(self.id, timeout: limit)
-      }
-      return connection.shimPID == 0 ? nil : Int32(clamping: connection.shimPID)
+      let pid = try await connect(within: limit).shimPID
+      return pid == 0 ? nil : Int32(clamping: pid)
     } catch  where error.code == .callFailed {
       return nil
     }
