@@ -73,6 +73,25 @@ extension RealShim {
       }
     }
 
+    @Test("in a sandbox's start, of a shim that is mute, leaves what is removed by force")
+    func inStartOfMuteShim() async throws {
+      try await HawseFixture.use { hawse in
+        let run = ["sandbox", "run", "--rootfs", hawse.rootfs, "pod1"]
+        let stopped = try hawse.start(
+          run, environment: ["HAWSE_STOP_AT=\(ManagerStep.shimStarted.rawValue)"])
+        #expect(try await stopped.stopped(), "\(stopped.err)")
+        // As one is that opens its log only when nobody reads it any more.
+        for shim in hawse.shims { kill(shim, SIGSTOP) }
+        try await stopped.kill()
+
+        let removed = try await hawse.hawse("sandbox", "rm", "--force", "pod1")
+        #expect(removed.code == 0, "\(removed)")
+        #expect(hawse.shims.isEmpty)
+        let again = try await hawse.run(run)
+        #expect(again.code == 0, "\(again)")
+      }
+    }
+
     @Test(
       "in a sandbox's removal leaves what the next one removes, if anything",
       .timeLimit(.minutes(5)), arguments: [ManagerStep.taskDeleted, .bundleDeleted])

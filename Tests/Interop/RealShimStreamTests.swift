@@ -60,7 +60,8 @@ extension RealShim {
         let shown = String(decoding: session.standardOutput, as: UTF8.self)
         let errors = String(decoding: session.standardError, as: UTF8.self)
         #expect(session.status == .exited(7), "\(shown)\(errors)")
-        #expect(shown.contains("echo typed-$((40+2))"), "what is typed is echoed: \(shown)")
+        // The shell redraws its line in pieces when a key comes before its prompt is up.
+        #expect(shown.contains("typed-$((40+2))"), "what is typed is echoed: \(shown)")
         #expect(shown.contains("typed-42"), "\(shown)")
         #expect(shown.contains("31 101"), "the size at the start: \(shown)")
         #expect(shown.contains("resized-2"), "\(shown)")

@@ -105,6 +105,8 @@ extension ShimManager {
     {
       _ = await shim.waitForEnd(within: configuration.limits.shutdown)
     }
+    // Whoever started it may have died before it could be recorded.
+    await inBackground { [self] in await endStrays(in: bundle) }.value
     let binary = shimBinary(of: bundle)
     for member in try members(ofSandbox: id, namespace: namespace) {
       guard let task = try find(namespace: namespace, id: member) else { continue }

@@ -5,13 +5,13 @@ internal import ProcessSupervision
 internal import ShimProtocol
 internal import TransportCore
 
-/// What a shim binary left running though its `start` failed: nobody was told its address, so it
-/// cannot be asked to end.
+/// What a shim binary left running though its `start` failed, or though who ran it died before the
+/// shim was recorded: it is found by the directory it runs in.
 extension ShimManager {
-  /// Ends every process that runs in the directory of a bundle which is about to be undone.
+  /// Ends every process that runs in the directory of a bundle which is about to be removed.
   ///
-  /// A shim binary runs in the bundle, and so does what it starts. The bundle was made by this very
-  /// operation, under its lock: nobody else has a reason to be in it.
+  /// A shim binary runs in the bundle, and so does what it starts: nobody else has a reason to be in
+  /// it, and a container's processes have their own root.
   func endStrays(in bundle: Bundle) async {
     let path = bundle.path
     let strays = await offload { Self.processes(in: path) }
