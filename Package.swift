@@ -18,6 +18,13 @@ let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio
 let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let protobuf: Target.Dependency = .product(name: "SwiftProtobuf", package: "swift-protobuf")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let nioTLS: Target.Dependency = .product(name: "NIOTLS", package: "swift-nio")
+let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
+let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
+let metricsTestKit: Target.Dependency = .product(name: "MetricsTestKit", package: "swift-metrics")
+let tracing: Target.Dependency = .product(name: "Tracing", package: "swift-distributed-tracing")
+let inMemoryTracing: Target.Dependency =
+  .product(name: "InMemoryTracing", package: "swift-distributed-tracing")
 let argumentParser: Target.Dependency =
   .product(name: "ArgumentParser", package: "swift-argument-parser")
 
@@ -26,6 +33,28 @@ func library(_ name: String, at path: String? = nil, _ dependencies: [Target.Dep
   .target(
     name: name, dependencies: dependencies, path: path ?? "Sources/\(name)",
     swiftSettings: strict)
+}
+
+/// A transport: one folder, one target, one line in the umbrella's registry.
+func transport(_ folder: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = [])
+  -> Target
+{
+  .target(
+    name: "\(folder)Transport",
+    dependencies: [
+      "TransportCore", "LinuxSystem", "CLinux", nioCore, nioPosix, logging,
+    ] + dependencies,
+    path: "Transports/\(folder)", exclude: exclude, swiftSettings: strict)
+}
+
+/// A transport's own tests, which run the conformance suite, too.
+func transportTests(_ folder: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  tests(
+    "\(folder)Transport",
+    [
+      "TransportConformance", "TransportCore", "LinuxSystem", "CLinux", nioCore, nioPosix,
+      nioEmbedded, logging,
+    ] + dependencies)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -39,7 +68,16 @@ let package = Package(
   products: [
     .library(name: "Hawsepipe", targets: ["Hawsepipe"]),
     .library(name: "TransportCore", targets: ["TransportCore"]),
+    .library(name: "TransportConformance", targets: ["TransportConformance"]),
+    .library(name: "TransportRelay", targets: ["TransportRelay"]),
     .library(name: "UnixTransport", targets: ["UnixTransport"]),
+    .library(name: "VsockTransport", targets: ["VsockTransport"]),
+    .library(name: "HybridVsockTransport", targets: ["HybridVsockTransport"]),
+    .library(name: "TCPTransport", targets: ["TCPTransport"]),
+    .library(name: "TLSTransport", targets: ["TLSTransport"]),
+    .library(name: "FileDescriptorTransport", targets: ["FileDescriptorTransport"]),
+    .library(name: "MemoryTransport", targets: ["MemoryTransport"]),
+    .library(name: "ExecTransport", targets: ["ExecTransport"]),
     .library(name: "TTRPC", targets: ["TTRPC"]),
     .library(name: "ContainerdAPI", targets: ["ContainerdAPI"]),
     .library(name: "ContainerdClient", targets: ["ContainerdClient"]),
@@ -50,16 +88,33 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
     .package(url: "https://github.com/apple/swift-protobuf.git", from: "1.39.0", traits: []),
     .package(url: "https://github.com/apple/swift-log.git", from: "1.16.0"),
+    .package(url: "https://github.com/apple/swift-metrics.git", from: "2.13.0"),
+    .package(url: "https://github.com/apple/swift-distributed-tracing.git", from: "1.7.0"),
+    // A second TLS to test and measure ours against. Nothing but tests depends on it.
+    .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.0"),
     .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
   ],
   targets: [
     .target(name: "CLinux", path: "Sources/CLinux"),
     library("LinuxSystem", ["CLinux"]),
     library("ProcessSupervision", ["LinuxSystem", "CLinux"]),
-    library("TransportCore", ["LinuxSystem", nioCore, nioPosix, logging]),
+    library("TransportCore", ["LinuxSystem", nioCore, nioPosix, logging, metrics, tracing]),
+    transport("Unix"),
+    transport("Vsock"),
+    transport("HybridVsock", ["UnixTransport"]),
+    transport("TCP"),
+    .systemLibrary(
+      name: "COpenSSL", path: "Transports/TLS/COpenSSL", pkgConfig: "openssl",
+      providers: [.apt(["libssl-dev"])]),
+    transport("TLS", ["COpenSSL", nioTLS], exclude: ["COpenSSL"]),
+    transport("FileDescriptor"),
+    transport("Memory"),
+    transport("Exec", ["ProcessSupervision"]),
     library(
-      "UnixTransport", at: "Transports/Unix",
-      ["TransportCore", "LinuxSystem", "CLinux", nioCore, nioPosix, logging]),
+      "TransportRelay", ["TransportCore", "LinuxSystem", "CLinux", nioCore, nioPosix, logging]),
+    library(
+      "TransportConformance", at: "Tests/TransportConformance",
+      ["TransportCore", "LinuxSystem", nioCore, nioPosix, logging]),
     library("RPCCore", [protobuf]),
     library("TTRPC", ["RPCCore", "TransportCore", nioCore, nioPosix, protobuf, logging]),
     .target(
@@ -78,20 +133,45 @@ let package = Package(
         "RPCCore", "TransportCore", "UnixTransport", "LinuxSystem", "CLinux", nioCore, nioPosix,
         protobuf, logging,
       ]),
-    library("Hawsepipe", ["TransportCore", "TTRPC", "UnixTransport"]),
+    library(
+      "Hawsepipe",
+      [
+        "TransportCore", "TTRPC", "UnixTransport", "VsockTransport", "HybridVsockTransport",
+        "TCPTransport", "TLSTransport", "FileDescriptorTransport", "MemoryTransport",
+        "ExecTransport",
+      ]),
     .executableTarget(
       name: "hawse",
       dependencies: [
         "ContainerdAPI", "ContainerdClient", "Hawsepipe", "RPCCore", "ShimManagement",
-        "ShimProtocol", "TTRPC", "TransportCore", argumentParser, logging, protobuf,
+        "ShimProtocol", "TLSTransport", "TTRPC", "TransportCore", "TransportRelay", argumentParser,
+        logging, nioCore, nioPosix, protobuf,
       ],
       path: "Sources/hawse", swiftSettings: strict),
 
     tests("LinuxSystem", []),
     tests("ProcessSupervision", ["LinuxSystem", "CLinux"]),
-    tests("TransportCore", [nioCore, nioEmbedded]),
     tests(
-      "UnixTransport", ["TransportCore", "LinuxSystem", "CLinux", nioCore, nioPosix, logging]),
+      "TransportCore",
+      [nioCore, nioEmbedded, nioPosix, logging, metrics, metricsTestKit, tracing, inMemoryTracing]),
+    transportTests("Unix"),
+    transportTests("Vsock"),
+    transportTests("HybridVsock", ["UnixTransport"]),
+    transportTests("TCP"),
+    transportTests("TLS", ["TCPTransport", "UnixTransport", "HybridVsockTransport", nioTLS]),
+    transportTests("FileDescriptor"),
+    transportTests("Memory"),
+    transportTests("Exec", ["ProcessSupervision"]),
+    .testTarget(
+      name: "TransportConformanceTests",
+      dependencies: [
+        "TransportConformance", "TransportCore", "MemoryTransport", "UnixTransport", nioCore,
+        nioPosix,
+      ],
+      path: "Tests/TransportConformanceTests", swiftSettings: strict),
+    tests(
+      "TransportRelay",
+      ["TransportCore", "UnixTransport", "TCPTransport", "LinuxSystem", nioCore, nioPosix]),
     tests("RPCCore", [protobuf]),
     tests(
       "TTRPC",
@@ -111,7 +191,8 @@ let package = Package(
       dependencies: [
         "hawse", "ShimManagement", "ContainerdClient", "ContainerdAPI", "ShimProtocol",
         "ProcessSupervision", "LinuxSystem", "TTRPC", "RPCCore", "TransportCore", "UnixTransport",
-        "Hawsepipe",
+        "Hawsepipe", "TransportConformance", "TLSTransport", "TCPTransport",
+        "HybridVsockTransport", "VsockTransport", "ExecTransport", nioCore, nioPosix, nioSSL,
         protobuf,
       ],
       path: "Tests/Interop", exclude: ["Peers"], swiftSettings: strict),

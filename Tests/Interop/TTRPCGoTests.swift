@@ -12,7 +12,7 @@ private typealias Text = Google_Protobuf_StringValue
 /// Debian 12's Go ttrpc is 1.1.1, the generation before streaming.
 @Suite("ttrpc with the Go implementation at the other end", .goPeer, .timeLimit(.minutes(5)))
 struct TTRPCGoTests {
-  private let connectors = ConnectorRegistry([UnixConnector()])
+  private let connectors = TransportRegistry([UnixConnector()])
 
   private static func address(_ name: String) throws -> (String, TransportAddress) {
     let peer = try #require(GoPeer.current)

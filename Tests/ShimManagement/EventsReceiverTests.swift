@@ -23,7 +23,7 @@ struct EventsReceiverTests {
   /// The errno of a connect; nil when somebody listens.
   private func connectError() async -> Int32? {
     do {
-      let connection = try await ConnectorRegistry([UnixConnector()]).connect(
+      let connection = try await TransportRegistry([UnixConnector()]).connect(
         to: address, options: ConnectOptions(timeout: .seconds(5))
       ) { _ in }
       try? await connection.channel.close()
@@ -37,7 +37,7 @@ struct EventsReceiverTests {
     let client: TTRPCClient
     do {
       client = try await TTRPCClient.connect(
-        to: address, using: ConnectorRegistry([UnixConnector()]),
+        to: address, using: TransportRegistry([UnixConnector()]),
         options: ConnectOptions(timeout: .seconds(5)))
     } catch {
       throw RPCError(code: .unavailable, message: "\(error)")

@@ -14,7 +14,7 @@ struct ManagerConnectionsTests {
   init() throws {
     scratch = try Scratch()
     connections = ShimConnections(
-      registry: ConnectorRegistry([UnixConnector()]), limit: .seconds(10))
+      registry: TransportRegistry([UnixConnector()]), limit: .seconds(10))
   }
 
   private var path: String { "\(scratch.path)/shim.sock" }

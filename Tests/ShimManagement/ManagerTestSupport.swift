@@ -31,7 +31,7 @@ struct ManagerFixture {
     let bundles = "\(scratch.state.bundles)/\(Self.namespace)"
     manager = try ShimManager(
       ShimManager.Configuration(
-        directory: scratch.state, registry: ConnectorRegistry([UnixConnector()]),
+        directory: scratch.state, registry: TransportRegistry([UnixConnector()]),
         environment: ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin"], limits: limits,
         logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
         onStep: { step?($0, bundles) }))

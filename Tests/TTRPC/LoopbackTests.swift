@@ -12,7 +12,7 @@ import UnixTransport
 @Suite("Client and server over a real unix socket", .timeLimit(.minutes(2)))
 struct LoopbackTests {
   static let echo = RPCMethod(service: "t.S", name: "Echo")
-  private let connectors = ConnectorRegistry([UnixConnector()])
+  private let connectors = TransportRegistry([UnixConnector()])
 
   /// Runs `body` while a server of t.S listens at a socket of its own.
   private func serving(
@@ -163,7 +163,7 @@ struct LoopbackTests {
     }
     #expect(refused?.code == .connectFailed)
     let unknown = await #expect(throws: TransportError.self) {
-      try await withTTRPCClient(to: nobody, using: ConnectorRegistry()) { _ in }
+      try await withTTRPCClient(to: nobody, using: TransportRegistry()) { _ in }
     }
     #expect(unknown?.code == .noConnector)
   }

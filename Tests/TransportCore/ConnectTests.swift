@@ -194,7 +194,7 @@ extension AttemptFailure {
 
   @Test("The registry finds the connector, or names those that there are")
   func registry() async throws {
-    var registry = ConnectorRegistry([ScriptedConnector("unix")])
+    var registry = TransportRegistry([ScriptedConnector("unix")])
     registry.register(ScriptedConnector("pigeon"))
     #expect(registry.transports == ["pigeon", "unix"])
 
@@ -221,7 +221,7 @@ extension AttemptFailure {
   func replacing() async throws {
     let first = ScriptedConnector("memory")
     let second = ScriptedConnector("memory")
-    var registry = ConnectorRegistry([first])
+    var registry = TransportRegistry([first])
     registry.register(second)
     _ = try await registry.connect(to: address, options: options()) { _ in }
     #expect((first.tries, second.tries) == (0, 1))

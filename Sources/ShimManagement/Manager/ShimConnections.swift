@@ -25,12 +25,12 @@ actor ShimConnections {
     fileprivate let generation: UInt64
   }
 
-  private let registry: ConnectorRegistry
+  private let registry: TransportRegistry
   private let limit: Duration
   private var entries: [String: Entry] = [:]
   private var generations: UInt64 = 0
 
-  init(registry: ConnectorRegistry, limit: Duration) {
+  init(registry: TransportRegistry, limit: Duration) {
     self.registry = registry
     self.limit = limit
   }

@@ -6,7 +6,7 @@ extension ShimManager {
   public struct Configuration: Sendable {
     public var directory: StateDirectory
     /// The connectors for shims' addresses.
-    public var registry: ConnectorRegistry
+    public var registry: TransportRegistry
     /// What shims are told as the daemon's address. runc's shim hashes it into its socket's name, so
     /// it must stay the same for a state directory.
     public var daemonAddress: String
@@ -24,7 +24,7 @@ extension ShimManager {
     public var onStep: @Sendable (ManagerStep) -> Void
 
     public init(
-      directory: StateDirectory, registry: ConnectorRegistry, daemonAddress: String? = nil,
+      directory: StateDirectory, registry: TransportRegistry, daemonAddress: String? = nil,
       eventsAddress: String? = nil, environment: [String: String] = [:],
       publishBinary: String = "/bin/true",
       debug: Bool = false, limits: Limits = Limits(),

@@ -6,7 +6,7 @@ extension TTRPCClient {
   ///
   /// - Throws: ``TransportError``: no connector for the address, or every try failed.
   public static func connect(
-    to address: TransportAddress, using connectors: ConnectorRegistry,
+    to address: TransportAddress, using connectors: TransportRegistry,
     options: ConnectOptions = ConnectOptions(), configuration: Configuration = Configuration()
   ) async throws(TransportError) -> TTRPCClient {
     let peerName = "\(address)"
@@ -25,7 +25,7 @@ extension TTRPCClient {
 ///
 /// - Throws: ``TransportError`` when there is no connection, or what `body` throws.
 public func withTTRPCClient<Value>(
-  to address: TransportAddress, using connectors: ConnectorRegistry,
+  to address: TransportAddress, using connectors: TransportRegistry,
   options: ConnectOptions = ConnectOptions(),
   configuration: TTRPCClient.Configuration = .init(),
   isolation: isolated (any Actor)? = #isolation,

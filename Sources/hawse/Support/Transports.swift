@@ -3,5 +3,5 @@ import TransportCore
 
 enum Transports {
   /// All transports of the umbrella; an executable adds what the umbrella leaves out.
-  static let registry = ConnectorRegistry.standard
+  static let registry = TransportRegistry.standard
 }

@@ -24,7 +24,13 @@ public struct Connection: Sendable {
 
 /// A step on the way to a connection. The raw value is the word that messages use.
 public enum ConnectPhase: String, Sendable, Hashable, CaseIterable {
-  case resolve, connect, handshake, tls, identity
+  case resolve, connect
+  /// What a transport says before it carries bytes, such as hybrid vsock's `CONNECT` and `OK`.
+  case handshake
+  case tls, identity
+  /// From the connection's being there until the peer's first byte. It is an event's, not one of
+  /// ``Connection/timings``: it comes later.
+  case firstByte = "first byte"
 }
 
 /// How long one phase took.

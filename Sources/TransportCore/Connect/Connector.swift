@@ -9,6 +9,10 @@ public protocol Connector: Sendable {
   /// The transport's name in addresses, such as `unix`.
   var transport: String { get }
 
+  /// The names of the address parameters that it understands. One that nobody understands is an
+  /// error before anything is dialled.
+  var parameters: Set<String> { get }
+
   /// One try to connect.
   ///
   /// - Parameters:
@@ -19,6 +23,10 @@ public protocol Connector: Sendable {
     _ address: TransportAddress, options: ConnectOptions,
     configure: @escaping @Sendable (any Channel) throws -> Void
   ) async throws(AttemptFailure) -> Connection
+}
+
+extension Connector {
+  public var parameters: Set<String> { [] }
 }
 
 /// Why one try failed.

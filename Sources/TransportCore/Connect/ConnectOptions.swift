@@ -30,15 +30,28 @@ public struct ConnectOptions: Sendable {
   public var policy: PeerPolicy?
   /// Where the connection's event loop comes from. `nil`: the process's shared group.
   public var group: (any EventLoopGroup)?
+  /// Where a network may be crossed without TLS. A layer that secures the connection sets it to
+  /// ``Plaintext/anywhere`` for the transport below it.
+  public var plaintext: Plaintext
 
   public init(
     timeout: Duration = .seconds(10), tryLimit: Duration = .seconds(5), mode: Mode = .failFast,
-    policy: PeerPolicy? = nil, group: (any EventLoopGroup)? = nil
+    policy: PeerPolicy? = nil, group: (any EventLoopGroup)? = nil,
+    plaintext: Plaintext = .loopbackOnly
   ) {
     self.timeout = timeout
     self.tryLimit = tryLimit
     self.mode = mode
     self.policy = policy
     self.group = group
+    self.plaintext = plaintext
   }
+}
+
+/// How far bytes may go over a network that anybody on the way can read and change.
+public enum Plaintext: Sendable, Hashable {
+  /// Not beyond this machine.
+  case loopbackOnly
+  /// To any host: somebody decided so.
+  case anywhere
 }

@@ -1,0 +1,56 @@
+/// Something that goes around any transport, such as TLS: written before it in an address
+/// (`tls+vsock`).
+///
+/// A layer's connector dials through the inner one, whose `configure` it fills with its own handlers,
+/// a ``ConnectionGate``, and behind that the caller's. It gives the inner connector
+/// ``TransportAddress/inner`` and ``ConnectOptions/beneathLayer``, and checks the caller's policy
+/// against both identities together when it has its own.
+public protocol TransportLayer: Sendable {
+  /// The layer's name in addresses, such as `tls`.
+  var name: String { get }
+
+  /// The names of the address parameters that it understands.
+  var parameters: Set<String> { get }
+
+  /// What dials through `inner` and then through this layer.
+  func connector(over inner: any Connector) -> any Connector
+
+  /// Finds out whether it could listen at an address, before anything is bound there.
+  ///
+  /// - Throws: ``TransportError`` with ``TransportError/Code-swift.enum/listenFailed``.
+  func checkListening(at address: TransportAddress) async throws(TransportError)
+
+  /// What takes connections from `inner` through this layer. `inner` is this listener's from here
+  /// on; when this throws, it is still the caller's.
+  ///
+  /// - Parameter address: the whole address, this layer being its outermost.
+  func listener(
+    over inner: any Listener, at address: TransportAddress, options: ListenOptions
+  ) async throws(TransportError) -> any Listener
+}
+
+extension TransportLayer {
+  public var parameters: Set<String> { [] }
+}
+
+extension TransportAddress {
+  /// The address without its outermost layer: what that layer's inner transport dials. The parameters
+  /// stay, since who reads which is known to the registry only.
+  public var inner: TransportAddress {
+    var inner = self
+    if !inner.layers.isEmpty { inner.layers.removeFirst() }
+    return inner
+  }
+}
+
+extension ConnectOptions {
+  /// The options for the transport beneath a layer that secures the connection. A policy of the
+  /// caller's is the layer's to check, when it knows the whole identity; without one, the inner
+  /// transport's own default holds beneath the layer's.
+  public var beneathLayer: ConnectOptions {
+    var options = self
+    options.plaintext = .anywhere
+    if options.policy != nil { options.policy = .anyone }
+    return options
+  }
+}
