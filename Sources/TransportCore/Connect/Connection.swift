@@ -11,14 +11,19 @@ public struct Connection: Sendable {
   public let peer: PeerIdentity
   /// How long each phase took, in the order in which they happened.
   public let timings: [PhaseTiming]
+  /// Whether closing the output alone reaches the peer as an end of its input, with nothing lost
+  /// (shutdown(2) of one direction). Where it does not, only a full close tells it the end.
+  public let carriesHalfClose: Bool
 
   public init(
-    channel: any Channel, address: TransportAddress, peer: PeerIdentity, timings: [PhaseTiming]
+    channel: any Channel, address: TransportAddress, peer: PeerIdentity, timings: [PhaseTiming],
+    carriesHalfClose: Bool = true
   ) {
     self.channel = channel
     self.address = address
     self.peer = peer
     self.timings = timings
+    self.carriesHalfClose = carriesHalfClose
   }
 }
 
