@@ -1,0 +1,45 @@
+public import NIOCore
+
+/// What a peer has to do to count as ready, beyond taking a connection.
+///
+/// A probe gets a connection of its own, once a try, which is closed behind it. Any call can be one:
+///
+///     ReadinessProbe(name: "Check") { connection in
+///       let client = await TTRPCClient.adopt(connection)
+///       _ = try await client.unary(check, Empty(), returning: Health.self)
+///     }
+public struct ReadinessProbe: Sendable {
+  /// What messages call it.
+  public let name: String
+  let configure: @Sendable (any Channel) throws -> Void
+  let check: @Sendable (Connection) async throws -> Void
+
+  /// - Parameters:
+  ///   - configure: adds handlers to the channel before a byte can have been read. What a peer that
+  ///     speaks first says is lost to handlers that only `check` adds.
+  ///   - check: returns when the peer is ready. An ``AttemptFailure`` that it throws is taken as it
+  ///     is, and a ``TransportError`` of a policy's refusal is final; after any other error there is
+  ///     another try. When the try's time is up its task is cancelled and the connection closed.
+  public init(
+    name: String, configure: @escaping @Sendable (any Channel) throws -> Void = { _ in },
+    check: @escaping @Sendable (Connection) async throws -> Void
+  ) {
+    self.name = name
+    self.configure = configure
+    self.check = check
+  }
+
+  /// The peer takes connections: the transport's own handshakes and the policy are through.
+  public static let transport = ReadinessProbe(name: "transport") { _ in }
+}
+
+/// How a peer became ready.
+public struct Readiness: Sendable {
+  public var peer: PeerIdentity
+  /// How long each phase of the try that succeeded took, the probe's last.
+  public var timings: [PhaseTiming]
+  /// How many tries there were.
+  public var attempts: Int
+  /// How long all of it took, tries and pauses.
+  public var waited: Duration
+}
