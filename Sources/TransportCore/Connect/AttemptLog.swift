@@ -2,7 +2,7 @@
 /// entry that counts them, wherever in the order they came.
 struct AttemptLog {
   /// Kinds of failure that are told apart. What comes beyond them is counted in an entry of its own.
-  static let limit = 32
+  private static let limit = 31
 
   private(set) var attempts: [TransportError.Attempt] = []
   /// How many tries failed.

@@ -28,13 +28,14 @@ extension Connector {
   private func probe(
     _ address: TransportAddress, _ probe: ReadinessProbe, _ options: ConnectOptions
   ) async throws(AttemptFailure) -> (peer: PeerIdentity, timings: [PhaseTiming]) {
-    let connection = try await attempt(address, options: options, configure: probe.configure)
+    let probing = probe.makeTry()
+    let connection = try await attempt(address, options: options, configure: probing.configure)
     let began = ContinuousClock.now
     // Not waited for: a peer that does not answer must not hold the next try up.
     defer { connection.channel.close(promise: nil) }
     do {
       try await withTaskCancellationHandler {
-        try await probe.check(connection)
+        try await probing.check(connection)
       } onCancel: {
         // A probe that waits for the peer, and not for its task's cancellation, ends with this.
         connection.channel.close(promise: nil)

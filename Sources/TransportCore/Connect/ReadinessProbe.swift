@@ -11,8 +11,13 @@ public import NIOCore
 public struct ReadinessProbe: Sendable {
   /// What messages call it.
   public let name: String
-  let configure: @Sendable (any Channel) throws -> Void
-  let check: @Sendable (Connection) async throws -> Void
+  /// What one try does.
+  let makeTry: @Sendable () -> Try
+
+  struct Try: Sendable {
+    let configure: @Sendable (any Channel) throws -> Void
+    let check: @Sendable (Connection) async throws -> Void
+  }
 
   /// - Parameters:
   ///   - configure: adds handlers to the channel before a byte can have been read. What a peer that
@@ -25,8 +30,23 @@ public struct ReadinessProbe: Sendable {
     check: @escaping @Sendable (Connection) async throws -> Void
   ) {
     self.name = name
-    self.configure = configure
-    self.check = check
+    self.makeTry = { Try(configure: configure, check: check) }
+  }
+
+  /// A probe whose handlers hand something to its check, such as a future of an answer: the channel
+  /// of a peer that is quick may be closed, and have lost its handlers, before `check` is called.
+  ///
+  /// - Parameter makeState: makes what the two share, once a try.
+  public init<State: Sendable>(
+    name: String, makeState: @escaping @Sendable () -> State,
+    configure: @escaping @Sendable (any Channel, State) throws -> Void,
+    check: @escaping @Sendable (Connection, State) async throws -> Void
+  ) {
+    self.name = name
+    self.makeTry = {
+      let state = makeState()
+      return Try(configure: { try configure($0, state) }, check: { try await check($0, state) })
+    }
   }
 
   /// The peer takes connections: the transport's own handshakes and the policy are through.
