@@ -19,7 +19,7 @@ public struct TransportError: Error, Sendable {
     case listenFailed
   }
 
-  /// A try that failed, or several in a row that failed in the same way.
+  /// A try that failed, or several that failed in the same way.
   public struct Attempt: Sendable {
     public var failure: AttemptFailure
     /// How long it took; all of them together, when there were several.

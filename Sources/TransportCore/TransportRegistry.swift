@@ -105,7 +105,8 @@ public struct TransportRegistry: Sendable {
         throw error
       }
     }
-    return listener
+    // One report for all layers, of what comes out of the outermost.
+    return listener.observed(logger: options.logger, observer: options.observer)
   }
 
   // MARK: Errors

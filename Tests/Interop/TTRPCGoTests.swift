@@ -139,6 +139,28 @@ struct TTRPCGoTests {
     }
   }
 
+  @Test("a ping finds a Go server ready, and leaves it as it was")
+  func ping() async throws {
+    let peer = try #require(GoPeer.current)
+    let (path, address) = try Self.address("ping")
+    defer { unlink(path) }
+    let options = ConnectOptions(timeout: .seconds(30), mode: .waitUntilReady())
+    async let waiting = connectors.waitUntilReady(
+      at: address, probe: .ttrpcPing, options: options)
+    let server = try Command(peer.executable, arguments: ["serve", path]).spawn()
+    do {
+      let readiness = try await waiting
+      #expect(readiness.timings.last?.phase == .probe)
+      #expect(readiness.peer.unix != nil)
+      #expect(try await peer.run("call", path, "Echo", "hi", "60s") == "ok hi")
+    } catch {
+      server.signal(SIGKILL)
+      throw error
+    }
+    server.signal(SIGKILL)
+    _ = try await server.wait()
+  }
+
   // MARK: Their client, our server
 
   /// Runs `body` with the path of a server of ours.

@@ -1,3 +1,4 @@
+public import Logging
 public import NIOCore
 
 /// How a connection is tried for.
@@ -33,11 +34,16 @@ public struct ConnectOptions: Sendable {
   /// Where a network may be crossed without TLS. A layer that secures the connection sets it to
   /// ``Plaintext/anywhere`` for the transport below it.
   public var plaintext: Plaintext
+  /// Where tries, refusals and the connection's end are logged. `nil`: nowhere.
+  public var logger: Logger?
+  /// Is told of every event of this connect and its connection.
+  public var observer: (any ConnectionObserver)?
 
   public init(
     timeout: Duration = .seconds(10), tryLimit: Duration = .seconds(5), mode: Mode = .failFast,
     policy: PeerPolicy? = nil, group: (any EventLoopGroup)? = nil,
-    plaintext: Plaintext = .loopbackOnly
+    plaintext: Plaintext = .loopbackOnly, logger: Logger? = nil,
+    observer: (any ConnectionObserver)? = nil
   ) {
     self.timeout = timeout
     self.tryLimit = tryLimit
@@ -45,6 +51,8 @@ public struct ConnectOptions: Sendable {
     self.policy = policy
     self.group = group
     self.plaintext = plaintext
+    self.logger = logger
+    self.observer = observer
   }
 }
 
