@@ -1,7 +1,6 @@
 internal import NIOCore
 public import TransportCore
 
-
 /// Listens at `fd://3`: adopts a listening stream socket that this process inherited, such as one
 /// of systemd's (``inheritedDescriptors()``).
 ///
@@ -23,7 +22,8 @@ public struct FileDescriptorListenerFactory: ListenerFactory {
   ) async throws(TransportError) -> any Listener {
     guard case .descriptor(let number) = address.place else {
       throw TransportError(
-        code: .listenFailed, message: "cannot listen at \(address): it is not a descriptor's address")
+        code: .listenFailed,
+        message: "cannot listen at \(address): it is not a descriptor's address")
     }
     let socket: InheritedSocket
     let place: TransportAddress.Place
