@@ -7,6 +7,7 @@ struct TemporaryUnixListenerFactory: ListenerFactory {
     at address: TransportAddress, options: ListenOptions
   ) async throws(TransportError) -> any Listener {
     try UnixListener(
-      bindingTo: address, options: .init(backlog: options.backlog, group: options.group, logger: options.logger))
+      bindingTo: address,
+      options: .init(backlog: options.backlog, group: options.group, logger: options.logger))
   }
 }
