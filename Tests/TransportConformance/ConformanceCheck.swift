@@ -31,7 +31,8 @@ public struct ConformanceCheck: Sendable {
 
   /// Every check there is.
   public static let all: [ConformanceCheck] =
-    bytes
+    bytes + ends + flow + failures + policies + connections + listeners + descriptors
+    + exhaustion
 
   /// The checks that suit what the subject declares, but for those that need their own process.
   public static func all(for subject: ConformanceSubject) -> [ConformanceCheck] {

@@ -21,7 +21,8 @@ enum IdleConnections {
     for _ in 0..<100 {
       held.append(
         try await connector.connect(
-          to: address, options: ConnectOptions(mode: .waitUntilReady())) { _ in })
+          to: address, options: ConnectOptions(mode: .waitUntilReady())
+        ) { _ in })
     }
     let before = try (server: residentBytes(server.pid), client: residentBytes(getpid()))
     held.reserveCapacity(count + 100)
@@ -44,7 +45,8 @@ enum IdleConnections {
   static func serve(at path: String) async throws {
     try raiseDescriptorLimit()
     let listener = try UnixListener(bindingTo: TransportAddress(place: .unix(path: path)))
-    try await listener.run { _ in } onConnection: { connection in
+    try await listener.run { _ in
+    } onConnection: { connection in
       // An error is an end, too.
       try? await connection.channel.closeFuture.get()
     }
@@ -56,7 +58,8 @@ enum IdleConnections {
     limit.rlim_cur = limit.rlim_max
     setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
     guard limit.rlim_cur > UInt(count) + 200 else {
-      throw Problem("\(count) connections need as many descriptors; ulimit -Hn is \(limit.rlim_cur)")
+      throw Problem(
+        "\(count) connections need as many descriptors; ulimit -Hn is \(limit.rlim_cur)")
     }
   }
 
