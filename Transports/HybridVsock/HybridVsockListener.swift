@@ -40,10 +40,8 @@ public struct HybridVsockListenerFactory: ListenerFactory {
         code: .listenFailed, message: "cannot listen at \(address): \(error.message)",
         hint: error.hint)
     }
-    let inner = try UnixListener(
-      bindingTo: TransportAddress(place: .unix(path: "\(path)_\(port)")),
-      options: .init(
-        mode: mode, backlog: options.backlog, group: options.group, logger: options.logger))
+    let inner = try await UnixListenerFactory(mode: mode).listen(
+      at: TransportAddress(place: .unix(path: "\(path)_\(port)")), options: options)
     return HybridVsockListener(
       inner, address: address, carriesHalfClose: monitor?.carriesHalfClose ?? false)
   }
@@ -52,10 +50,10 @@ public struct HybridVsockListenerFactory: ListenerFactory {
 /// A unix listener whose peers are VMMs.
 struct HybridVsockListener: Listener {
   let boundAddress: TransportAddress
-  private let inner: UnixListener
+  private let inner: any Listener
   private let carriesHalfClose: Bool
 
-  init(_ inner: UnixListener, address: TransportAddress, carriesHalfClose: Bool) {
+  init(_ inner: any Listener, address: TransportAddress, carriesHalfClose: Bool) {
     self.inner = inner
     self.boundAddress = address
     self.carriesHalfClose = carriesHalfClose

@@ -66,6 +66,8 @@ final class FaultHandler: ChannelDuplexHandler {
   }
 
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+    // It ended before.
+    if input.hasEnded, case ChannelEvent.inputClosed = event { return }
     input.arrived(event: event, now: context.eventLoop.now)
     pump(context)
   }
@@ -94,7 +96,7 @@ final class FaultHandler: ChannelDuplexHandler {
       let mayRead = isOver || wantsOneRead || isReadingAutomatically(context)
       switch input.next(now: isOver ? nil : context.eventLoop.now, mayRead: mayRead) {
       case .idle:
-        return readMore(context, if: mayRead && !isOver)
+        return readMore(context, if: (mayRead || input.hasEnded) && !isOver)
       case .wait(let due):
         ring(at: due, context)
         return readMore(context, if: mayRead)
@@ -128,9 +130,12 @@ final class FaultHandler: ChannelDuplexHandler {
   }
 
   private func endInput(_ context: ChannelHandlerContext) {
-    // As NIO itself does at the end of its input.
-    let isHalfClosing = (try? context.channel.syncOptions?.getOption(.allowRemoteHalfClosure))
-    context.close(mode: isHalfClosing ?? false ? .input : .all, promise: nil)
+    // As NIO itself does at the end of its input. What comes behind it is read and dropped: shutting
+    // the socket's input down would fail the peer's writes.
+    guard (try? context.channel.syncOptions?.getOption(.allowRemoteHalfClosure)) ?? false else {
+      return context.close(promise: nil)
+    }
+    context.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
   }
 
   private func reset(_ context: ChannelHandlerContext) {
