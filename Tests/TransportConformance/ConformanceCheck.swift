@@ -5,7 +5,7 @@
 /// func conforms(_ check: ConformanceCheck) async throws { try await check.run(against: subject) }
 /// ```
 ///
-/// A check uses addresses of its own and waits for nothing longer than a minute, so checks may run at
+/// A check uses addresses of its own and waits for nothing longer than its subject has patience, so checks may run at
 /// the same time, but for those of ``alone(for:)``.
 public struct ConformanceCheck: Sendable {
   /// Stable, for choosing and reporting.

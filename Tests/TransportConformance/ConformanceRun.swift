@@ -3,9 +3,6 @@ internal import TransportCore
 
 /// What a check works with: the subject, and ways to listen, dial and wait.
 struct ConformanceRun: Sendable {
-  /// The longest wait for anything. Only what hangs reaches it.
-  static let limit = Duration.seconds(60)
-
   let subject: ConformanceSubject
 
   // MARK: Expecting
@@ -18,7 +15,7 @@ struct ConformanceRun: Sendable {
   func within<Value: Sendable>(
     _ what: String, _ operation: @escaping @Sendable () async throws -> Value
   ) async throws -> Value {
-    try await bounded(Self.limit, what, operation)
+    try await bounded(subject.patience, what, operation)
   }
 
   /// Waits until something holds.

@@ -66,6 +66,9 @@ public struct ConformanceSubject: Sendable {
   /// What the listener must find out of its peer.
   public var identifiesDialer: @Sendable (PeerIdentity) -> Bool = { _ in true }
 
+  /// How long a check waits for anything. Only what hangs reaches it.
+  public var patience = Duration.seconds(60)
+
   /// An address where nobody is; with a ``Peer/listener(address:)`` as it could be listened at, and
   /// in the end is. `nil`: a new one of the peer's, or none.
   public var absent: (@Sendable () async throws -> TransportAddress)?

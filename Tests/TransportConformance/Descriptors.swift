@@ -29,7 +29,7 @@ extension ConformanceRun {
     let before = try openDescriptors()
     try await body()
     let clock = ContinuousClock()
-    let end = clock.now + Self.limit
+    let end = clock.now + subject.patience
     var left = try openDescriptors().subtracting(before)
     while !left.isEmpty {
       guard clock.now < end else {

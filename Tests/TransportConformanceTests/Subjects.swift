@@ -69,7 +69,7 @@ private func listeningSocket() throws -> CInt {
 extension TransportRegistry {
   static var unix: TransportRegistry {
     var registry = TransportRegistry([UnixConnector()])
-    registry.register(UnixFactory())
+    registry.register(UnixListenerFactory())
     return registry
   }
 
@@ -77,17 +77,5 @@ extension TransportRegistry {
     var registry = TransportRegistry([MemoryConnector()])
     registry.register(MemoryListenerFactory())
     return registry
-  }
-}
-
-struct UnixFactory: ListenerFactory {
-  let transport = "unix"
-
-  func listen(
-    at address: TransportAddress, options: ListenOptions
-  ) async throws(TransportError) -> any Listener {
-    try UnixListener(
-      bindingTo: address,
-      options: .init(backlog: options.backlog, group: options.group, logger: options.logger))
   }
 }

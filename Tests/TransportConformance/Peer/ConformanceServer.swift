@@ -16,7 +16,6 @@ public final class ConformanceServer: Sendable {
   private let identifiesDialer: @Sendable (PeerIdentity) -> Bool
   private let seen = Seen()
   private let reports = Mutex<[UInt64: Verdict]>([:])
-  private let readToEnd = Mutex<Verdict?>(nil)
   private let serving = Mutex(0)
 
   /// - Parameters:
@@ -58,8 +57,8 @@ public final class ConformanceServer: Sendable {
   /// What the handlers of all connections saw.
   var events: [Seen.Event] { seen.all }
 
-  /// How the last ``Request/Operation/readToEnd`` went, whose dialer may be gone.
-  var lastReadToEnd: Verdict? { readToEnd.withLock { $0 } }
+  /// How an operation ended that has no way, or perhaps no dialer left, to say so.
+  func verdict(of seed: UInt64) -> Verdict? { reports.withLock { $0[seed] } }
 
   private static func request(from wire: Wire) async throws -> Request? {
     guard var bytes = try await wire.receive(atMost: Request.length) else { return nil }
@@ -82,7 +81,7 @@ public final class ConformanceServer: Sendable {
       try await wire.send(verdict.encoded)
     case .readToEnd:
       let verdict = await Self.verdict { try await wire.receiveToEnd(request.dialersBytes) }
-      readToEnd.withLock { $0 = verdict }
+      reports.withLock { $0[request.seed] = verdict }
       try await wire.send(verdict.encoded)
       try await wire.send(request.listenersBytes, size)
       try await wire.close()
