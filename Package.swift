@@ -189,6 +189,13 @@ let package = Package(
         "RPCCore", "TransportCore", "UnixTransport", "LinuxSystem", "CLinux", nioCore, nioPosix,
         protobuf,
       ]),
+    // Runs inside a virtual machine, with the Swift runtime linked in: see Tests/Interop/Peers/vm.
+    .executableTarget(
+      name: "vsock-guest-peer",
+      dependencies: [
+        "TransportConformance", "VsockTransport", "TransportCore", nioCore, nioPosix,
+      ],
+      path: "Tests/Interop/Guest", swiftSettings: strict),
     .testTarget(
       name: "InteropTests",
       dependencies: [
@@ -198,6 +205,6 @@ let package = Package(
         "HybridVsockTransport", "VsockTransport", "ExecTransport", nioCore, nioPosix, nioSSL,
         protobuf,
       ],
-      path: "Tests/Interop", exclude: ["Peers"], swiftSettings: strict),
+      path: "Tests/Interop", exclude: ["Guest", "Peers"], swiftSettings: strict),
   ]
 )

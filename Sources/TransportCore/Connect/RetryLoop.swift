@@ -109,7 +109,7 @@ extension AttemptFailure {
     guard errno == ECANCELED else { return self }
     return AttemptFailure(
       phase: phase, errno: ETIMEDOUT, message: "not through within \(limit.short)",
-      outlook: .notReady, cause: TryLimitReached())
+      outlook: .notReady, hint: hint, cause: TryLimitReached())
   }
 
   fileprivate var isOverLimit: Bool { cause is TryLimitReached }

@@ -1,0 +1,3 @@
+internal import TransportCore
+
+print("guest: hello", CommandLine.arguments.dropFirst().joined(separator: " "))
