@@ -10,7 +10,8 @@ import UnixTransport
 private typealias Text = Google_Protobuf_StringValue
 
 /// Debian 12's Go ttrpc is 1.1.1, the generation before streaming.
-@Suite("ttrpc with the Go implementation at the other end", .goPeer, .timeLimit(.minutes(5)))
+@Suite(
+  "ttrpc with the Go implementation at the other end", .goPeer("go-ttrpc"), .timeLimit(.minutes(5)))
 struct TTRPCGoTests {
   private let connectors = TransportRegistry([UnixConnector()])
 
