@@ -174,7 +174,7 @@ let package = Package(
       path: "Tests/TransportConformanceTests", swiftSettings: strict),
     tests(
       "TransportRelay",
-      ["TransportCore", "UnixTransport", "TCPTransport", "LinuxSystem", nioCore, nioPosix]),
+      ["TransportCore", "UnixTransport", "TCPTransport", "LinuxSystem", nioCore, nioPosix, logging]),
     tests("RPCCore", [protobuf]),
     tests(
       "TTRPC",

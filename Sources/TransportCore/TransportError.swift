@@ -17,6 +17,8 @@ public struct TransportError: Error, Sendable {
     case refusedByPolicy
     /// A socket could not be bound or listened on.
     case listenFailed
+    /// A connection that was there ended in a way that says why.
+    case connectionLost
   }
 
   /// A try that failed, or several that failed in the same way.

@@ -125,7 +125,7 @@ final class RelayPair {
   private func perform(_ actions: [RelayStateMachine.Action]) {
     for action in actions {
       switch action {
-      case .closeOutput(let side): end(side)?.context?.close(mode: .output, promise: nil)
+      case .closeOutput(let side): end(side)?.closeOutput()
       case .close(let side): end(side)?.context?.close(promise: nil)
       case .abort(let side): abort(side)
       case .discard(let side):
@@ -175,6 +175,8 @@ final class RelayPair {
       self.scheduleTick(period)
     }
   }
+
+  func cancel() { giveUp("it was cancelled") }
 
   private func giveUp(_ why: String) {
     options.logger.debug("Ending a bridge", metadata: ["reason": "\(why)"])

@@ -32,7 +32,7 @@ public struct ConnectOptions: Sendable {
   /// Where the connection's event loop comes from. `nil`: the process's shared group.
   public var group: (any EventLoopGroup)?
   /// Where a network may be crossed without TLS. A layer that secures the connection sets it to
-  /// ``Plaintext/anywhere`` for the transport below it.
+  /// ``Plaintext/secured`` for the transport below it.
   public var plaintext: Plaintext
   /// Where tries, refusals and the connection's end are logged. `nil`: nowhere.
   public var logger: Logger?
@@ -60,6 +60,8 @@ public struct ConnectOptions: Sendable {
 public enum Plaintext: Sendable, Hashable {
   /// Not beyond this machine.
   case loopbackOnly
-  /// To any host: somebody decided so.
+  /// To any host: somebody decided so. A transport that then crosses a network warns of it.
   case anywhere
+  /// To any host: a layer above protects what this transport carries.
+  case secured
 }

@@ -57,6 +57,9 @@ public final class ConformanceServer: Sendable {
   /// What the handlers of all connections saw.
   var events: [Seen.Event] { seen.all }
 
+  /// How an operation ended that has no way, or perhaps no dialer left, to say so.
+  func verdict(of seed: UInt64) -> Verdict? { reports.withLock { $0[seed] } }
+
   private static func request(from wire: Wire) async throws -> Request? {
     guard var bytes = try await wire.receive(atMost: Request.length) else { return nil }
     var rest = try await wire.receive(exactly: Request.length - bytes.readableBytes)
@@ -78,6 +81,7 @@ public final class ConformanceServer: Sendable {
       try await wire.send(verdict.encoded)
     case .readToEnd:
       let verdict = await Self.verdict { try await wire.receiveToEnd(request.dialersBytes) }
+      reports.withLock { $0[request.seed] = verdict }
       try await wire.send(verdict.encoded)
       try await wire.send(request.listenersBytes, size)
       try await wire.close()
