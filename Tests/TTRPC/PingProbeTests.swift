@@ -61,11 +61,11 @@ import UnixTransport
 
   @Test("Our server answers a ping as soon as it is there")
   func ourServer() async throws {
-    async let readiness = waitUntilReady(.waitUntilReady())
+    let waiting = Task { try await waitUntilReady(.waitUntilReady()) }
     let listener = try UnixListener(bindingTo: address)
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try await TTRPCServer().run(on: listener) }
-      let readiness = try await readiness
+      let readiness = try await waiting.value
       #expect(readiness.attempts >= 1)
       #expect(readiness.timings.map(\.phase) == [.connect, .identity, .probe])
       #expect(readiness.peer.unix != nil)

@@ -8,6 +8,7 @@ public import TransportCore
 /// address brings a server name and application protocols and nothing else.
 public struct TLSLayer: TransportLayer {
   public let name = "tls"
+  public let isSecure = true
 
   private let client: TLSConfiguration
   private let server: TLSConfiguration
