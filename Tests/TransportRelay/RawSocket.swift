@@ -7,7 +7,7 @@ struct RawSocket: Sendable {
   let descriptor: CInt
 
   /// A wait of a peer is against hangs only.
-  private static let patience = timeval(tv_sec: 60, tv_usec: 0)
+  private static let patience = timeval(tv_sec: 30, tv_usec: 0)
 
   init(adopting descriptor: CInt) throws {
     try #require(descriptor >= 0, "errno \(errno)")
@@ -25,10 +25,15 @@ struct RawSocket: Sendable {
     return socket
   }
 
+  struct NotConnected: Error { var errno: Int32 }
+
   static func connected(to path: String) throws -> RawSocket {
     let socket = try RawSocket(adopting: make())
     let result = withAddress(path) { connect(socket.descriptor, $0, $1) }
-    try #require(result == 0, "\(path): errno \(errno)")
+    guard result == 0 else {
+      defer { socket.close() }
+      throw NotConnected(errno: errno)
+    }
     return socket
   }
 

@@ -36,14 +36,14 @@ struct RelayStateMachineTests {
     Row(
       name: "both ends close both sides, each once",
       events: [.inputEnded(.near), .inputEnded(.far), .gone(.far), .gone(.near)],
-      actions: [.closeOutput(.far), .close(.near), .close(.far)], isOver: true),
+      actions: [.closeOutput(.far), .close(.far), .close(.near)], isOver: true),
     Row(
       name: "a side that cannot be told is not closed",
       events: [.inputEnded(.near)], actions: [], farCarries: false),
     Row(
       name: "the end of a side that cannot half-close is its close",
       events: [.inputEnded(.far), .gone(.far)],
-      actions: [.closeOutput(.near), .close(.far), .discard(.near)], farCarries: false),
+      actions: [.close(.far), .closeOutput(.near), .discard(.near)], farCarries: false),
     Row(
       name: "a side that could not be told is closed when the other is gone",
       events: [.inputEnded(.near), .gone(.near)],
@@ -73,9 +73,9 @@ struct RelayStateMachineTests {
 
   @Test("become each other's", arguments: rows)
   func table(_ row: Row) {
-    var machine = RelayStateMachine(
+    var machine = RelayStateMachine()
+    var actions = machine.begin(
       nearCarriesHalfClose: row.nearCarries, farCarriesHalfClose: row.farCarries)
-    var actions: [RelayStateMachine.Action] = []
     for event in row.events {
       switch event {
       case .inputEnded(let side): actions += machine.inputEnded(side)
@@ -89,11 +89,22 @@ struct RelayStateMachineTests {
     #expect(machine.isClean == row.isClean)
   }
 
+  @Test("what happened before there were two sides is acted on when there are")
+  func beforeTheBeginning() {
+    var machine = RelayStateMachine()
+    #expect(machine.inputEnded(.near) == [])
+    #expect(machine.gone(.near) == [])
+    #expect(
+      machine.begin(nearCarriesHalfClose: true, farCarriesHalfClose: true)
+        == [.discard(.far), .closeOutput(.far)])
+  }
+
   @Test("whatever happens in whatever order: nobody is closed twice, and all that is asked ends it")
   func anyOrder() {
     var random = SystemRandomNumberGenerator()
     for round in 0..<2_000 {
-      var machine = RelayStateMachine(
+      var machine = RelayStateMachine()
+      _ = machine.begin(
         nearCarriesHalfClose: .random(using: &random), farCarriesHalfClose: .random(using: &random))
       var closed: Set<RelayStateMachine.Side> = []
       var gone: Set<RelayStateMachine.Side> = []
