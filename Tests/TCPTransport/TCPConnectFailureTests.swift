@@ -22,10 +22,10 @@ import TransportCore
     let first = try await listen()
     let address = first.boundAddress
     first.close()
-    async let connection = exchange(address, .patient(mode: .waitUntilReady()))
+    let dialling = Task { try await exchange(address, .patient(mode: .waitUntilReady())) }
     try await Task.sleep(for: .milliseconds(50))
     let listener = try await listen(address)
-    _ = try await withEchoServer(listener) { [connection] in connection }
+    _ = try await withEchoServer(listener) { try await dialling.value }
   }
 
   @Test("An address that cannot be dialled is final, and says why")

@@ -176,17 +176,17 @@ import TransportCore
   func noAddress(
     v6: Int32, v4: Int32, outlook: AttemptFailure.Outlook, words: String
   ) async throws {
-    let resolver = resolver { _, family in
+    let failing = resolver { _, family in
       .failure(ResolutionFailure(code: family == .v6 ? v6 : v4, errno: EMFILE))
     }
-    let error = await failure(tcp("nowhere", 1), .patient(), TCPConnector(resolver: resolver))
+    let error = await failure(tcp("nowhere", 1), .patient(), TCPConnector(resolver: failing))
     let attempt = try #require(error?.attempts.first).failure
     #expect(attempt.phase == .resolve)
     #expect(attempt.outlook == outlook)
     #expect(attempt.message.contains("nowhere"))
     #expect(words == "descriptor" || attempt.message.contains(words), "\(attempt.message)")
     let listening = await #expect(throws: TransportError.self) {
-      try await TCPListenerFactory(resolver: resolver).listen(
+      try await TCPListenerFactory(resolver: failing).listen(
         at: tcp("nowhere"), options: ListenOptions())
     }
     #expect(listening?.code == .listenFailed)
