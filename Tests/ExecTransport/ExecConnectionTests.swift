@@ -37,7 +37,8 @@ import TransportCore
     try await eventually("the command is collected") { !isRunning(command.pid) }
   }
 
-  @Test("The last words of a command that ends by itself arrive, and then the end", arguments: 0..<20)
+  @Test(
+    "The last words of a command that ends by itself arrive, and then the end", arguments: 0..<20)
   func lastWords(round: Int) async throws {
     let command = try await CommandConnection.open("sh", "-c", "echo one; echo two")
     let (text, rest) = await command.all()

@@ -7,7 +7,8 @@ import TransportCore
 @Suite struct ExecFailureTests {
   /// The error that a command's connection brought first, behind its bytes.
   private func error(
-    of command: CommandConnection, after bytes: String = "", at location: SourceLocation = #_sourceLocation
+    of command: CommandConnection, after bytes: String = "",
+    at location: SourceLocation = #_sourceLocation
   ) async -> (code: TransportError.Code?, message: String) {
     let (text, rest) = await command.all()
     #expect(text == bytes, sourceLocation: location)

@@ -82,7 +82,8 @@ import TransportCore
   }
 
   enum Wrong: CaseIterable {
-    case closed, negative, regular, directory, pipe, null, datagram, sequenced, unconnected, listening
+    case closed, negative, regular, directory, pipe, null, datagram, sequenced, unconnected,
+      listening
   }
 
   @Test("What is no connected stream socket is left as it is, and named", arguments: Wrong.allCases)

@@ -85,6 +85,7 @@ final class EchoHandler: ChannelInboundHandler {
 }
 
 /// Runs an echo server at a listener while `body` runs.
+@discardableResult
 func withEchoServer<Result: Sendable>(
   _ listener: any Listener, policy: PeerPolicy? = nil,
   onPeer: @escaping @Sendable (PeerIdentity) -> Void = { _ in },

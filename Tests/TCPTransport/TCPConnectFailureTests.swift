@@ -100,7 +100,7 @@ import TransportCore
   @Test(
     "An error of connect says what happened, whether to wait, and what to do",
     arguments: [
-      (ECONNREFUSED, AttemptFailure.Outlook.notReady, "nobody listens", "start"),
+      (ECONNREFUSED, AttemptFailure.Outlook.notReady, "nobody listens", "start" as String?),
       (ETIMEDOUT, .notReady, "did not answer", "firewall"),
       (ECONNRESET, .notReady, "closed the connection", "starting"),
       (EHOSTUNREACH, .notReady, "cannot be reached", "runs"),

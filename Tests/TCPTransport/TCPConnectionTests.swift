@@ -82,7 +82,9 @@ import TransportCore
     let (channels, arrived) = AsyncStream<any Channel>.makeStream()
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask {
-        try await listener.run { arrived.yield($0) } onConnection: {
+        try await listener.run {
+          arrived.yield($0)
+        } onConnection: {
           try? await $0.channel.closeFuture.get()
         }
       }

@@ -139,7 +139,8 @@ import TransportCore
 
 @Suite struct TCPExhaustionTests {
   // In a process of its own, since the limit is the whole process's.
-  @Test("Without descriptors a connect is transient, and a listener serves again when there are some")
+  @Test(
+    "Without descriptors a connect is transient, and a listener serves again when there are some")
   func exhaustion() async {
     await #expect(processExitsWith: .success) {
       let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
@@ -161,7 +162,7 @@ import TransportCore
         let waiting = Task { try await exchange(address) }
         try await eventually("accepting fails") { listener.statistics.acceptErrors > 0 }
         for descriptor in hoard { close(descriptor) }
-        try await waiting.value
+        _ = try await waiting.value
       }
       #expect((1...100).contains(listener.statistics.acceptErrors))
     }

@@ -58,7 +58,8 @@ import TransportCore
     try await withEchoServer(listener) { try await exchange(tcp("half", port), .patient(), half) }
   }
 
-  @Test("When every address fails the error has all of them, and waiting is worth it if one may come")
+  @Test(
+    "When every address fails the error has all of them, and waiting is worth it if one may come")
   func allFail() async throws {
     let listener = try await listen()
     let port = listener.boundAddress.port
@@ -140,7 +141,9 @@ import TransportCore
   @Test("A connect that waits for a name is cancelled at once")
   func cancelLookup() async throws {
     let connector = TCPConnector(resolver: silence)
-    let task = Task { try await connector.connect(to: tcp("slow", 1), options: .patient()) { _ in } }
+    let task = Task {
+      try await connector.connect(to: tcp("slow", 1), options: .patient()) { _ in }
+    }
     try await Task.sleep(for: .milliseconds(20))
     task.cancel()
     let error = await #expect(throws: TransportError.self) { try await task.value }

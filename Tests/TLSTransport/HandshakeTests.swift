@@ -21,7 +21,9 @@ import TransportCore
     }
   }
 
-  @Test("Every version, kind of client certificate and protocol list connects and echoes", arguments: Case.all)
+  @Test(
+    "Every version, kind of client certificate and protocol list connects and echoes",
+    arguments: Case.all)
   func combinations(_ one: Case) async throws {
     let pki = try TestPKI()
     let server = pki.server {

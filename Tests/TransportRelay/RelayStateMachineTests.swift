@@ -67,7 +67,8 @@ struct RelayStateMachineTests {
       name: "an abort closes both sides once", events: [.abort, .abort],
       actions: [.abort(.near), .abort(.far)], isClean: false),
     Row(
-      name: "an abort leaves alone who is gone", events: [.inputEnded(.near), .gone(.near), .abort],
+      name: "an abort leaves alone who is gone",
+      events: [.inputEnded(.near), .gone(.near), .abort],
       actions: [.closeOutput(.far), .discard(.far), .abort(.far)], isClean: false),
   ]
 

@@ -207,7 +207,8 @@ private func connections(at path: String) -> Int {
   var count = 0
   var line = [CChar](repeating: 0, count: 512)
   while fgets(&line, CInt(line.count), file) != nil {
-    let text = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let text = String(
+      decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     // Num RefCount Protocol Flags Type St Inode Path; 03 is SS_CONNECTED.
     let fields = text.split(whereSeparator: \.isWhitespace)
     if fields.count > 7, fields[5] == "03", fields[7] == path { count += 1 }

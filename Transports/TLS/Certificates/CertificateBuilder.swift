@@ -30,7 +30,9 @@ struct CertificateBuilder {
     return certificate
   }
 
-  private var fault: TLSError { TLSFault.takeAll().error("cannot make the certificate of \(subject)") }
+  private var fault: TLSError {
+    TLSFault.takeAll().error("cannot make the certificate of \(subject)")
+  }
 
   /// 127 random bits: never negative, and never the same twice.
   private func setSerial(_ certificate: OpaquePointer) -> Bool {

@@ -104,7 +104,8 @@ struct ProbeTLS: Encodable, Sendable {
     if !isVerified { warnings.append("the certificate was not verified") }
     for certificate in chain where certificate.daysLeft < 14 {
       let when = certificate.daysLeft < 0 ? "expired" : "expires"
-      warnings.append("the certificate of \(certificate.subject) \(when) at \(certificate.notAfter)")
+      warnings.append(
+        "the certificate of \(certificate.subject) \(when) at \(certificate.notAfter)")
     }
     return warnings
   }

@@ -92,7 +92,8 @@ struct ProbeReport: Encodable, Sendable {
   /// Whether a watcher wants to know. How long it took differs always.
   func differs(from last: ProbeReport?) -> Bool {
     guard let last else { return true }
-    return reachable != last.reachable || peer != last.peer || Self.certificates(tls) != Self.certificates(last.tls)
+    return reachable != last.reachable || peer != last.peer
+      || Self.certificates(tls) != Self.certificates(last.tls)
       || warnings != last.warnings || failure?.phase != last.failure?.phase
       || failure?.errno != last.failure?.errno
   }
