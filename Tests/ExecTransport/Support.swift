@@ -92,7 +92,13 @@ struct CommandConnection: Sendable {
     return (text, rest)
   }
 
-  func close() async throws { try await channel.close() }
+  func close() async throws {
+    do {
+      try await channel.close()
+    } catch ChannelError.alreadyClosed {
+      // A command that ended by itself was faster.
+    }
+  }
 }
 
 func address(_ words: [String], environment: [String] = []) -> TransportAddress {

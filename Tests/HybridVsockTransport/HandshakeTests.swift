@@ -53,7 +53,9 @@ import Testing
 
   // MARK: Every state, every event
 
-  enum Event: String, CaseIterable { case start, O, K, space, digit, cr, lf, other, end, reset }
+  enum Event: String, CaseIterable {
+    case start, letterO = "O", letterK = "K", space, digit, cr, lf, other, end, reset
+  }
 
   static let states: [(name: String, bytes: String?)] = [
     ("idle", nil), ("waiting", ""), ("O", "O"), ("OK", "OK"), ("OK_", "OK "), ("digits", "OK 12"),
@@ -100,8 +102,8 @@ import Testing
     let progress: Progress?
     switch event {
     case .start: return handshake.start() == nil ? "-" : "L"
-    case .O: progress = handshake.receive(UInt8(ascii: "O"))
-    case .K: progress = handshake.receive(UInt8(ascii: "K"))
+    case .letterO: progress = handshake.receive(UInt8(ascii: "O"))
+    case .letterK: progress = handshake.receive(UInt8(ascii: "K"))
     case .space: progress = handshake.receive(UInt8(ascii: " "))
     case .digit: progress = handshake.receive(UInt8(ascii: "5"))
     case .cr: progress = handshake.receive(UInt8(ascii: "\r"))

@@ -60,7 +60,7 @@ import TransportCore
         "listen wire wire+coop://east", "listen wool wool+wire+coop://east",
       ])
     #expect(factory.listeners.map { "\($0.boundAddress)" } == ["coop://east"])
-    #expect(factory.options.map(\.plaintext) == [.anywhere])
+    #expect(factory.options.map(\.plaintext) == [.secured])
   }
 
   @Test("Only a secure layer lets the transport beneath cross a network in the clear")
@@ -155,7 +155,7 @@ import TransportCore
   func beneathLayer() {
     var options = ConnectOptions()
     #expect(options.beneathLayer.policy == nil)
-    #expect(options.beneathLayer.plaintext == .anywhere)
+    #expect(options.beneathLayer.plaintext == .secured)
     options.policy = .hostOnly
     #expect(options.beneathLayer.policy?.name == "anyone")
   }

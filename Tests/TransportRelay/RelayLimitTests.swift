@@ -21,10 +21,12 @@ struct RelayLimitTests {
       fixture.close(first)
       fixture.close(firstFar)
       let thirdFar = try await fixture.accept()
-      #expect(try await thirdFar.read(1).bytes == [3])
+      // Which of those who wait is next is nobody's promise.
+      let early = try await thirdFar.read(1).bytes
       fixture.close(second)
       fixture.close(secondFar)
-      #expect(try await fixture.accept().read(1).bytes == [4])
+      let late = try await fixture.accept().read(1).bytes
+      #expect(Set([early, late]) == [[3], [4]])
       #expect(fixture.relay.statistics.refused == 0)
     }
   }

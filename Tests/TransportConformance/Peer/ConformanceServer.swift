@@ -71,12 +71,16 @@ public final class ConformanceServer: Sendable {
     let size = request.size
     switch request.operation {
     case .exchange:
-      let verdict = await Self.verdict { try await wire.receive(request.dialersBytes, size) }
+      let verdict = await Self.verdictOfAction {
+        try await wire.receive(request.dialersBytes, size)
+      }
       try await wire.send(verdict.encoded)
       try await wire.send(request.listenersBytes, size)
     case .both:
       async let sent: Void = wire.send(request.listenersBytes, size)
-      let verdict = await Self.verdict { try await wire.receive(request.dialersBytes, size) }
+      let verdict = await Self.verdictOfAction {
+        try await wire.receive(request.dialersBytes, size)
+      }
       try await sent
       try await wire.send(verdict.encoded)
     case .readToEnd:
@@ -125,7 +129,7 @@ public final class ConformanceServer: Sendable {
     }
   }
 
-  private static func verdict(_ body: () async throws -> Void) async -> Verdict {
+  private static func verdictOfAction(_ body: () async throws -> Void) async -> Verdict {
     await verdict { () async throws -> Int in
       try await body()
       return 0

@@ -65,7 +65,7 @@ extension TLSHandler {
       }
       output = buffer
       if let failure {
-        promises.forEach { $0.fail(failure) }
+        for promise in promises { promise.fail(failure) }
         return fail(context, failure)
       }
       send(context, buffer, promises)
