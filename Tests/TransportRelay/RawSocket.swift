@@ -134,8 +134,16 @@ func onThread<Result: Sendable>(_ body: @escaping @Sendable () -> Result) async 
 /// Bytes that tell where in a stream they belong.
 func pattern(_ count: Int, seed: UInt64 = 1) -> [UInt8] {
   var state = seed
-  return (0..<count).map { _ in
-    state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-    return UInt8(truncatingIfNeeded: state >> 33)
+  return [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+    // Eight at once: bytes one by one take minutes in a debug build.
+    for start in stride(from: 0, to: count, by: 8) {
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      withUnsafeBytes(of: state.byteSwapped) { word in
+        let part = min(8, count - start)
+        UnsafeMutableRawBufferPointer(buffer)[start..<start + part].copyBytes(
+          from: UnsafeRawBufferPointer(rebasing: word[..<part]))
+      }
+    }
+    initialized = count
   }
 }

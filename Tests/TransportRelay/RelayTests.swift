@@ -45,9 +45,11 @@ struct RelayTests {
       try await far.write([1])
       far.endOutput()
       #expect(try await near.read() == .init(bytes: [1], isEnded: true))
-      try await near.write(pattern(1 << 20))
+      let bytes = pattern(1 << 20)
+      async let read = far.read()
+      try await near.write(bytes)
       fixture.close(near)
-      #expect(try await far.read() == .init(bytes: pattern(1 << 20), isEnded: true))
+      #expect(try await read == .init(bytes: bytes, isEnded: true))
       try await fixture.eventually("it is over") { $0.open == 0 }
       #expect(fixture.relay.statistics.broken == 0)
     }
@@ -57,7 +59,8 @@ struct RelayTests {
   func closeWithBytesOnTheWay() async throws {
     try await RelayFixture.use { fixture in
       let (near, far) = try await fixture.pair()
-      let bytes = pattern(2 << 20)
+      // The rest fits between the two: a write of all of it ends before it is read.
+      let bytes = pattern((1 << 20) + 100_000)
       async let written = near.write(bytes)
       let first = try await far.read(1 << 20, atOnce: 1000)
       #expect(try await written == bytes.count)
@@ -68,11 +71,11 @@ struct RelayTests {
     }
   }
 
-  @Test("holds little of 64 MiB for a reader that is slow, and loses nothing of them")
+  @Test("holds little of 16 MiB for a reader that is slow, and loses nothing of them")
   func slowReader() async throws {
     try await RelayFixture.use { fixture in
       let (near, far) = try await fixture.pair()
-      let size = 64 << 20
+      let size = 16 << 20
       let bytes = pattern(size)
       async let written = near.write(bytes)
       // Nobody reads: what the relay has taken stands still, far below the whole.
