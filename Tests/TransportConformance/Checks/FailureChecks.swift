@@ -75,7 +75,7 @@ extension ConformanceCheck {
         let error = try await run.connectError(address) {
           $0.mode = .waitUntilReady()
           $0.tryLimit = .milliseconds(100)
-          $0.timeout = .milliseconds(1000)
+          $0.timeout = .seconds(3)
         }
         try run.expect(error.code == .timedOut, "the error's code is \(error.code)")
         try run.expectShape(error, address)
