@@ -72,6 +72,19 @@ extension ConformanceCheck {
         }
       }
     },
+    ConformanceCheck(
+      "close-on-exec", "No descriptor of a connection or a listener is left to a program that starts",
+      needsOwnProcess: true
+    ) { run in
+      let before = try openDescriptors()
+      try await run.withServer { server in
+        try await server.withWire { wire in
+          try await wire.exchange(small)
+          let left = try inheritableDescriptors().subtracting(before)
+          try run.expect(left.isEmpty, "\(left.sorted().joined(separator: ", ")) would be left")
+        }
+      }
+    },
   ]
 
   private static var small: Request { Request(.exchange, size: 10) }
