@@ -15,11 +15,13 @@ import UnixTransport
     try await ReachedByCommand.run { try await check.run(against: $0) }
   }
 
-  @Test("A lack of descriptors is survived, and none is left to other programs")
+  @Test("A lack of descriptors is survived, and none is left behind or to other programs")
   func alone() async {
     await #expect(processExitsWith: .success) {
       try await ReachedByCommand.run { subject in
-        for check in ConformanceCheck.alone(for: subject) { try await check.run(against: subject) }
+        for check in ConformanceCheck.alone(for: subject) {
+          await #expect(throws: Never.self) { try await check.run(against: subject) }
+        }
       }
     }
   }

@@ -53,12 +53,14 @@ import TransportCore
     try await check.run(against: Self.subject(kind))
   }
 
-  @Test("A lack of descriptors is survived, and none is left to other programs")
+  @Test("A lack of descriptors is survived, and none is left behind or to other programs")
   func alone() async {
     await #expect(processExitsWith: .success) {
       for kind in ConformanceTests.Kind.allCases {
         let subject = ConformanceTests.subject(kind)
-        for check in ConformanceCheck.alone(for: subject) { try await check.run(against: subject) }
+        for check in ConformanceCheck.alone(for: subject) {
+          await #expect(throws: Never.self) { try await check.run(against: subject) }
+        }
       }
     }
   }

@@ -187,10 +187,6 @@ final class MuteServer: Sendable {
   }
 }
 
-func openDescriptors() throws -> Int {
-  try OwnedDescriptor(opening: "/proc/self/fd", O_RDONLY | O_DIRECTORY).names().count
-}
-
 /// Waits for a condition that another thread or process brings about; an upper bound against hangs.
 func eventually(_ what: String, _ condition: () async throws -> Bool) async throws {
   let clock = ContinuousClock()
