@@ -75,11 +75,13 @@ extension ConformanceCheck {
         let error = try await run.connectError(address) {
           $0.mode = .waitUntilReady()
           $0.tryLimit = .milliseconds(100)
-          $0.timeout = .milliseconds(1000)
+          $0.timeout = .seconds(3)
         }
         try run.expect(error.code == .timedOut, "the error's code is \(error.code)")
         try run.expectShape(error, address)
-        try run.expect(error.tries >= 2, "there was no second try")
+        // On a machine that is that busy, one try may take all the time there is.
+        let wasStarved = error.attempts.contains { $0.duration > .seconds(1) }
+        try run.expect(error.tries >= 2 || wasStarved, "there was no second try")
       }
     },
     ConformanceCheck(
