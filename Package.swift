@@ -143,8 +143,8 @@ let package = Package(
     .executableTarget(
       name: "hawse",
       dependencies: [
-        "ContainerdAPI", "ContainerdClient", "Hawsepipe", "RPCCore", "ShimManagement",
-        "ShimProtocol", "TLSTransport", "TTRPC", "TransportCore", "TransportRelay", argumentParser,
+        "ContainerdAPI", "ContainerdClient", "Hawsepipe", "LinuxSystem", "RPCCore",
+        "ShimManagement", "ShimProtocol", "TLSTransport", "TTRPC", "TransportCore", "TransportRelay", argumentParser,
         logging, nioCore, nioPosix, protobuf,
       ],
       path: "Sources/hawse", swiftSettings: strict),

@@ -125,7 +125,7 @@ func withServer<T: Sendable>(
   return try await withThrowingTaskGroup(of: Void.self) { group in
     group.addTask {
       try await listener.run(policy: policy) { channel in
-        try channel.setOption(.allowRemoteHalfClosure, value: true).assumeNoFailure()
+        try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
         try channel.pipeline.syncOperations.addHandlers(handlers())
       } onConnection: { connection in
         await serve(connection)
@@ -143,9 +143,27 @@ func withServer<T: Sendable>(
   }
 }
 
-extension EventLoopFuture<Void> {
-  /// An option that is set on the loop itself takes effect at once; it cannot fail on a new channel.
-  func assumeNoFailure() throws {}
+/// The TLSError behind what a connect or a listen threw, or behind what a connection ended with.
+func tlsError(_ error: (any Error)?) -> TLSError? {
+  switch error {
+  case let error as TLSError: error
+  case let error as TransportError: tlsError(error.cause)
+  case let error as AttemptFailure: tlsError(error.cause)
+  default: nil
+  }
+}
+
+/// The reason why a client is not let in. A TLS 1.3 server that is slow to say so is heard only after
+/// the connect.
+func refusal(_ body: () async throws -> TestConnection) async throws -> TLSError {
+  do {
+    let connection = try await body()
+    let ending = await connection.ending()
+    await connection.close()
+    return try #require(tlsError(ending), "it ended with \(String(describing: ending))")
+  } catch {
+    return try #require(tlsError(error), "it failed with \(error)")
+  }
 }
 
 extension Connection {

@@ -20,9 +20,7 @@ struct TLSConnector: Connector {
       channel in
       let engine = try TLSEngine(
         context, serverName: target.serverName, expecting: target.names, sessionKey: target.key)
-      let handler = TLSHandler(
-        engine, limit: limit, outcome: channel.eventLoop.makePromise(of: TLSHandler.Outcome.self))
-      try channel.pipeline.syncOperations.addHandlers([handler, ConnectionGate()])
+      try TLSHandler.add(engine, limit, to: channel)
       try configure(channel)
     }
     do throws(AttemptFailure) {

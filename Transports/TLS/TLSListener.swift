@@ -95,20 +95,19 @@ final class TLSListener: Listener {
         .libraryFailed, "\(Self.handshakeLimit) TLS handshakes are under way, and no more are begun"
       )
     }
-    let outcome = channel.eventLoop.makePromise(of: TLSHandler.Outcome.self)
-    outcome.futureResult.whenComplete { _ in self.handshakes.withLock { $0 -= 1 } }
     do {
       let configuration = credentials.configuration
       let engine = try TLSEngine(credentials.context, expecting: configuration.peerNames)
-      let handler = TLSHandler(
-        engine, limit: TimeAmount(min(options.handshakeLimit, .seconds(3600))), outcome: outcome)
-      try channel.pipeline.syncOperations.addHandlers([handler, ConnectionGate()])
-      try configure(channel)
+      let limit = TimeAmount(min(options.handshakeLimit, .seconds(3600)))
+      try TLSHandler.add(engine, limit, to: channel).whenComplete { _ in self.endHandshake() }
     } catch {
-      outcome.fail(error)
+      endHandshake()
       throw error
     }
+    try configure(channel)
   }
+
+  private func endHandshake() { handshakes.withLock { $0 -= 1 } }
 
   // MARK: In the connection's child task
 

@@ -4,6 +4,26 @@ internal import TransportCore
 /// What connectors and listeners do with a channel that has a ``TLSHandler`` and a
 /// ``ConnectionGate`` behind it.
 extension TLSHandler {
+  /// Puts a handler and its gate into a new channel's pipeline, on its event loop.
+  ///
+  /// - Returns: what tells how the handshake went.
+  @discardableResult
+  static func add(
+    _ engine: TLSEngine, _ limit: TimeAmount, to channel: any Channel
+  ) throws -> EventLoopFuture<Outcome> {
+    let outcome = channel.eventLoop.makePromise(of: Outcome.self)
+    do {
+      try channel.pipeline.syncOperations.addHandlers([
+        TLSHandler(engine, limit: limit, outcome: outcome), ConnectionGate(),
+      ])
+      return outcome.futureResult
+    } catch {
+      // The channel is closed already.
+      outcome.fail(error)
+      throw error
+    }
+  }
+
   /// Waits for the handshake's end; a cancellation closes the channel.
   static func outcome(on channel: any Channel) async throws(AttemptFailure) -> Outcome {
     let result = await withTaskCancellationHandler {

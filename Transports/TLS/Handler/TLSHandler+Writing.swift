@@ -39,7 +39,9 @@ extension TLSHandler {
   /// comes back and serves for the next one.
   func flushWrites(_ context: ChannelHandlerContext) {
     while state == .open, writes.hasFlushed {
+      // Taken, not shared: else clearing it would make a copy.
       var buffer = output ?? context.channel.allocator.buffer(capacity: 0)
+      output = nil
       let room = Self.room(for: min(writes.flushedByteCount, Self.batch))
       buffer.clear(minimumCapacity: room)
       var promises: [EventLoopPromise<Void>] = []

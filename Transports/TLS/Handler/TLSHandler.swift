@@ -34,7 +34,7 @@ final class TLSHandler: ChannelDuplexHandler, RemovableChannelHandler {
   private var began = ContinuousClock.now
   private var timer: Scheduled<Void>?
   private var verdictTimer: Scheduled<Void>?
-  private var isAwaitingVerdict = false
+  private(set) var isAwaitingVerdict = false
 
   // What is written, and what is read: see the extensions.
   var writes = TLSWriteQueue()
@@ -155,7 +155,7 @@ final class TLSHandler: ChannelDuplexHandler, RemovableChannelHandler {
     case .failed(let fault):
       let error = HandshakeFailure(engine, fault).error
       sendOutput(context)
-      fail(context, error)
+      fail(context, error, sendsAlert: fault.receivedAlert == nil)
     }
     return rest
   }
@@ -229,7 +229,7 @@ final class TLSHandler: ChannelDuplexHandler, RemovableChannelHandler {
   private func linger(_ context: ChannelHandlerContext) {
     let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
     context.close(mode: .output, promise: nil)
-    context.eventLoop.scheduleTask(in: .milliseconds(500)) {
+    timer = context.eventLoop.scheduleTask(in: .milliseconds(500)) {
       bound.value.close(promise: nil)
     }
     context.read()
