@@ -28,7 +28,7 @@ extension ConformanceCheck {
     },
     ConformanceCheck(
       "waits until ready", "A dialer that waits connects when the listener appears",
-      where: \.hasListener
+      where: { $0.hasListener && $0.hasAbsent }
     ) { run in
       guard let address = try await run.subject.absentAddress() else { return }
       var options = run.subject.connectOptions
@@ -212,6 +212,7 @@ extension ConformanceRun {
   /// Starts connects and cancels each at another moment. What connects nevertheless is closed.
   func cancelSomewhere(_ rounds: Int, _ server: Server) async throws {
     let (registry, options) = (subject.registry, subject.connectOptions)
+    let discard = subject.discard
     for round in 0..<rounds {
       let address = try await server.address()
       let dialer = Task { () async throws -> Void in
@@ -222,6 +223,7 @@ extension ConformanceRun {
           }
         } catch {
           guard error.code == .cancelled else { throw error }
+          await discard(address)
           return
         }
         try await Wire(connection).close()
