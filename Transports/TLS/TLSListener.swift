@@ -15,7 +15,7 @@ final class TLSListener: Listener {
   private let inner: any Listener
   private let options: ListenOptions
   private let credentials: TLSCredentials
-  private let logger: Logger
+  private let report: AcceptReport
   private let counts = Mutex(ListenerStatistics())
   private let handshakes = Mutex(0)
 
@@ -26,11 +26,13 @@ final class TLSListener: Listener {
     self.inner = inner
     self.options = options
     self.credentials = credentials
-    logger = options.logger ?? Logger(label: "hawsepipe.tls.listener")
     // What the system chose is the inner listener's to know, the rest is as it was asked for.
     var bound = address
     bound.place = inner.boundAddress.place
     boundAddress = bound
+    report = AcceptReport(
+      address: bound, logger: options.logger ?? Logger(label: "hawsepipe.tls.listener"),
+      observer: options.observer)
   }
 
   var statistics: ListenerStatistics {
@@ -120,7 +122,7 @@ final class TLSListener: Listener {
       counts.withLock { $0.accepted += 1 }
       await onConnection(admitted)
     } catch {
-      await report(error, connection)
+      await turnAway(error, connection)
     }
   }
 
@@ -141,18 +143,18 @@ final class TLSListener: Listener {
       channel: connection.channel, address: boundAddress, peer: peer, timings: timings)
   }
 
-  private func report(_ failure: AttemptFailure, _ connection: Connection) async {
+  private func turnAway(_ failure: AttemptFailure, _ connection: Connection) async {
     guard !Task.isCancelled else { return }
-    let metadata: Logger.Metadata = [
-      "address": "\(boundAddress)", "peer": "\(connection.peer)", "reason": "\(failure.message)",
-    ]
+    var failure = failure
+    // With its certificate, when that was verified and refused all the same.
+    failure.peer = failure.peer ?? connection.peer
     switch (failure.phase, (failure.cause as? TLSError)?.code) {
     case (.identity, _), (_, .certificateRefused?), (_, .wrongName?):
       counts.withLock { $0.refused += 1 }
-      logger.warning("Refused a connection", metadata: metadata)
+      report.refused(failure)
     default:
       counts.withLock { $0.failed += 1 }
-      logger.warning("A TLS handshake failed", metadata: metadata)
+      report.failed(failure, level: .warning)
     }
     guard failure.phase == .tls else { return }
     // The handler closes it, when the peer has had a moment to read why.
