@@ -118,7 +118,7 @@ final class TLSListener: Listener {
     _ onConnection: @Sendable (Connection) async -> Void
   ) async {
     do throws(AttemptFailure) {
-      let admitted = try await admit(connection, policy)
+      let admitted = try await TLSHandler.admit(connection, at: boundAddress, policy: policy)
       counts.withLock { $0.accepted += 1 }
       await onConnection(admitted)
     } catch {
@@ -126,37 +126,22 @@ final class TLSListener: Listener {
     }
   }
 
-  private func admit(
-    _ connection: Connection, _ policy: PeerPolicy
-  ) async throws(AttemptFailure) -> Connection {
-    let outcome = try await TLSHandler.outcome(on: connection.channel)
-    let began = ContinuousClock.now
-    var peer = connection.peer
-    peer.tls = outcome.identity
-    guard policy.allows(peer) else { throw .refused(peer, by: policy) }
-    let timings =
-      connection.timings + [
-        PhaseTiming(.tls, outcome.duration), PhaseTiming(.identity, ContinuousClock.now - began),
-      ]
-    try await TLSHandler.open(connection.channel)
-    return Connection(
-      channel: connection.channel, address: boundAddress, peer: peer, timings: timings)
-  }
-
   private func turnAway(_ failure: AttemptFailure, _ connection: Connection) async {
     guard !Task.isCancelled else { return }
     var failure = failure
-    // With its certificate, when that was verified and refused all the same.
     failure.peer = failure.peer ?? connection.peer
-    switch (failure.phase, (failure.cause as? TLSError)?.code) {
-    case (.identity, _), (_, .certificateRefused?), (_, .wrongName?):
+    let isRefused =
+      switch (failure.cause as? TLSError)?.code {
+      case .certificateRefused, .wrongName: true
+      default: failure.isRefusal
+      }
+    if isRefused {
       counts.withLock { $0.refused += 1 }
       report.refused(failure)
-    default:
+    } else {
       counts.withLock { $0.failed += 1 }
       report.failed(failure, level: .warning)
     }
-    guard failure.phase == .tls else { return }
     // The handler closes it, when the peer has had a moment to read why.
     do {
       try await withTaskCancellationHandler {
