@@ -140,7 +140,7 @@ final class TLSListener: Listener {
       report.refused(failure)
     } else {
       counts.withLock { $0.failed += 1 }
-      report.failed(failure)
+      report.failed(failure, level: .warning)
     }
     // The handler closes it, when the peer has had a moment to read why.
     do {
