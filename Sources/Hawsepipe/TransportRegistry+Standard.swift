@@ -1,9 +1,21 @@
+internal import HybridVsockTransport
+internal import MemoryTransport
+internal import TCPTransport
 public import TransportCore
 internal import UnixTransport
+internal import VsockTransport
 
 extension TransportRegistry {
   /// Every transport that this package brings.
   public static var standard: TransportRegistry {
-    TransportRegistry([UnixConnector()])
+    var registry = TransportRegistry([
+      UnixConnector(), VsockConnector(), HybridVsockConnector(), TCPConnector(), MemoryConnector(),
+    ])
+    registry.register(UnixListenerFactory())
+    registry.register(VsockListenerFactory())
+    registry.register(HybridVsockListenerFactory())
+    registry.register(TCPListenerFactory())
+    registry.register(MemoryListenerFactory())
+    return registry
   }
 }

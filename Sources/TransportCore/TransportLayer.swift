@@ -12,18 +12,24 @@ public protocol TransportLayer: Sendable {
   /// The names of the address parameters that it understands.
   var parameters: Set<String> { get }
 
+  /// Whether nobody on the way can read or change what goes through it: then the transport beneath
+  /// may cross a network in the clear.
+  var isSecure: Bool { get }
+
   /// What dials through `inner` and then through this layer.
   func connector(over inner: any Connector) -> any Connector
 
   /// Finds out whether it could listen at an address, before anything is bound there.
   ///
+  /// - Parameter address: the address from this layer on inwards, as
+  ///   ``listener(over:at:options:)`` will get it.
   /// - Throws: ``TransportError`` with ``TransportError/Code-swift.enum/listenFailed``.
   func checkListening(at address: TransportAddress) async throws(TransportError)
 
   /// What takes connections from `inner` through this layer. `inner` is this listener's from here
   /// on; when this throws, it is still the caller's.
   ///
-  /// - Parameter address: the whole address, this layer being its outermost.
+  /// - Parameter address: the address from this layer on inwards: it is its outermost.
   func listener(
     over inner: any Listener, at address: TransportAddress, options: ListenOptions
   ) async throws(TransportError) -> any Listener
@@ -31,6 +37,7 @@ public protocol TransportLayer: Sendable {
 
 extension TransportLayer {
   public var parameters: Set<String> { [] }
+  public var isSecure: Bool { false }
 }
 
 extension TransportAddress {

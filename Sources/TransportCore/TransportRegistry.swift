@@ -35,14 +35,15 @@ public struct TransportRegistry: Sendable {
   /// The names of the layers, sorted.
   public var layerNames: [String] { layers.keys.sorted() }
 
-  /// Reads an address of the strict grammar, in which the registered transports that are not the
-  /// grammar's own are known, too.
+  /// Reads an address of the strict grammar, in which the registered transports and layers that are
+  /// not the grammar's own are known, too.
   ///
   /// - Throws: ``TransportError``, as ``TransportAddress/init(parsing:origin:customTransports:)``.
   public func parse(
     _ text: String, origin: TransportAddress.Origin = .configured
   ) throws(TransportError) -> TransportAddress {
-    let known = Set(connectors.keys).union(factories.keys).subtracting(AddressNames.all)
+    let known = Set(connectors.keys).union(factories.keys).union(layers.keys)
+      .subtracting(AddressNames.all)
     return try TransportAddress(parsing: text, origin: origin, customTransports: known)
   }
 
@@ -57,9 +58,9 @@ public struct TransportRegistry: Sendable {
     for address: TransportAddress
   ) throws(TransportError) -> any Connector {
     guard var connector = connectors[address.transport] else {
-      throw missing("connector", "transport", address.transport, transports, in: address)
+      throw missing(.connector, "transport", address.transport, transports, in: address)
     }
-    let layers = try layers(of: address)
+    let layers = try layers(of: address, for: .connector)
     try check(address, understood: layers.reduce(connector.parameters) { $0.union($1.parameters) })
     for layer in layers.reversed() { connector = layer.connector(over: connector) }
     return connector
@@ -84,21 +85,19 @@ public struct TransportRegistry: Sendable {
     at address: TransportAddress, options: ListenOptions = ListenOptions()
   ) async throws(TransportError) -> any Listener {
     guard let factory = factories[address.transport] else {
-      throw missing(
-        "listener", "transport", address.transport, listeningTransports, in: address)
+      throw missing(.listener, "transport", address.transport, listeningTransports, in: address)
     }
-    let layers = try layers(of: address)
+    let layers = try layers(of: address, for: .listener)
     try check(address, understood: layers.reduce(factory.parameters) { $0.union($1.parameters) })
+    // The address, and what is left of it behind each layer.
+    var places = [address]
+    for _ in layers { places.append(places[places.count - 1].inner) }
     // What a layer lacks (a certificate, say) is found out before anything is bound.
-    for layer in layers { try await layer.checkListening(at: address) }
-    var inner = address
-    inner.layers = []
-    var innerOptions = options
-    if !layers.isEmpty { innerOptions.plaintext = .anywhere }
-    var listener = try await factory.listen(at: inner, options: innerOptions)
-    for (index, layer) in layers.enumerated().reversed() {
-      var place = address
-      place.layers = Array(address.layers[index...])
+    for (layer, place) in zip(layers, places) { try await layer.checkListening(at: place) }
+    var innermost = options
+    if layers.contains(where: \.isSecure) { innermost.plaintext = .anywhere }
+    var listener = try await factory.listen(at: places[layers.count], options: innermost)
+    for (layer, place) in zip(layers, places).reversed() {
       do throws(TransportError) {
         listener = try await layer.listener(over: listener, at: place, options: options)
       } catch {
@@ -111,11 +110,15 @@ public struct TransportRegistry: Sendable {
 
   // MARK: Errors
 
-  private func layers(of address: TransportAddress) throws(TransportError) -> [any TransportLayer] {
+  private enum Role: String { case connector, listener }
+
+  private func layers(
+    of address: TransportAddress, for role: Role
+  ) throws(TransportError) -> [any TransportLayer] {
     var found: [any TransportLayer] = []
     for name in address.layers {
       guard let layer = layers[name] else {
-        throw missing("connector", "layer", name, transports + layerNames, in: address)
+        throw missing(role, "layer", name, layerNames, in: address)
       }
       found.append(layer)
     }
@@ -140,15 +143,17 @@ public struct TransportRegistry: Sendable {
   }
 
   private func missing(
-    _ role: String, _ kind: String, _ name: String, _ registered: [String],
+    _ role: Role, _ kind: String, _ name: String, _ registered: [String],
     in address: TransportAddress
   ) -> TransportError {
-    let list = registered.isEmpty ? "none is registered" : registered.joined(separator: ", ")
-    let action = role == "listener" ? "listen at" : "connect to"
+    let list =
+      registered.isEmpty
+      ? "none is registered" : "registered are: " + registered.joined(separator: ", ")
+    let action = role == .listener ? "listen at" : "connect to"
     return TransportError(
       code: .noConnector,
-      message: "cannot \(action) \(address): there is no \(role) for the \(kind) \"\(name)\"; "
-        + "registered are: \(list)",
+      message:
+        "cannot \(action) \(address): there is no \(role) for the \(kind) \"\(name)\"; \(list)",
       hint: "register one with the TransportRegistry, or use another address")
   }
 }

@@ -21,6 +21,7 @@ struct Hawse: AsyncParsableCommand {
       """,
     version: HawseVersion.text,
     subcommands: [
-      SandboxCommand.self, TaskCommand.self, AddressCommand.self, VersionCommand.self,
+      SandboxCommand.self, TaskCommand.self, ProxyCommand.self, AddressCommand.self,
+      VersionCommand.self,
     ])
 }

@@ -40,33 +40,70 @@ struct UnixBinding {
     // The kernel takes the file's mode from the socket's: it is never wider, not for a moment. The
     // process's umask, which all its threads share, is left alone.
     try check(clinux_set_mode(socket.descriptor, options.mode), "cannot set the socket's mode")
-    if options.replacing { try directory.checkReplaceable(for: self) }
-    if options.replacing || !directory.canBind(directory.name) {
-      return try move(socket, directory, to: path)
+    return try UnixDirectoryLock.withLock(on: directory.path) { isLocked throws(TransportError) in
+      try listen(socket, directory, path, isLocked: isLocked)
     }
-    try check(directory.bind(socket, directory.name), "cannot bind")
-    return try finish(socket, path)
+  }
+
+  /// - Parameter isLocked: whether nobody else who takes the directory's lock is at it.
+  private func listen(
+    _ socket: UnixSocket, _ directory: UnixSocketDirectory, _ path: String, isLocked: Bool
+  ) throws(TransportError) -> UnixSocketFile {
+    let left = try directory.occupant(for: self)
+    if let left, !options.replacing {
+      try checkAbandoned(left)
+      guard isLocked else {
+        throw failed("an abandoned socket is there, and its directory cannot be locked", EADDRINUSE)
+      }
+    }
+    if left == nil, isLocked, directory.canBind(directory.name) {
+      try check(directory.bind(socket, directory.name), "cannot bind")
+      return try finish(socket, path)
+    }
+    return try move(socket, directory, to: path, replacing: left != nil || options.replacing)
   }
 
   /// Binds a name beside the wanted one and moves it there when it listens: whoever finds a socket
   /// at the path finds one that listens.
   private func move(
-    _ socket: UnixSocket, _ directory: UnixSocketDirectory, to path: String
+    _ socket: UnixSocket, _ directory: UnixSocketDirectory, to path: String, replacing: Bool
   ) throws(TransportError) -> UnixSocketFile {
     let name = ".s" + String(UInt64.random(in: 0...UInt64.max), radix: 36)
     try check(directory.bind(socket, name), "cannot bind")
     let temporary = try finish(socket, directory.path(of: name))
-    if options.replacing, rename(temporary.path, path) == 0 {
-      return temporary.renamed(to: path)
-    }
+    if replacing, rename(temporary.path, path) == 0 { return temporary.renamed(to: path) }
     // A link, unlike a rename, leaves what is there alone.
-    if !options.replacing, link(temporary.path, path) == 0 {
-      temporary.remove()
+    if !replacing, link(temporary.path, path) == 0 {
+      temporary.unlink()
       return temporary.renamed(to: path)
     }
     let number = errno
-    temporary.remove()
+    temporary.unlink()
     throw failed("cannot take the path", number == EEXIST ? EADDRINUSE : number)
+  }
+
+  /// Finds out that nobody listens at the socket that is there. A server that does sees a connection
+  /// come and go.
+  private func checkAbandoned(_ file: UnixSocketFile) throws(TransportError) {
+    let probe: UnixSocket
+    let name: UnixSocketName
+    do throws(AttemptFailure) {
+      name = try UnixSocketName(TransportAddress(place: .unix(path: file.path)))
+      probe = try UnixSocket()
+    } catch {
+      throw failed("cannot see whether anybody listens there: \(error.message)", EADDRINUSE)
+    }
+    defer { probe.close() }
+    switch name.connect(probe) {
+    // ENOENT: somebody who takes no lock has just removed it.
+    case -ECONNREFUSED, -ENOENT: return
+    case 0, -EAGAIN: throw failed("another server listens there", EADDRINUSE)
+    case -EPROTOTYPE:
+      throw failed("another server has a socket of another type there", EADDRINUSE)
+    case let result:
+      throw failed(
+        "cannot see whether anybody listens there (\(errnoText(-result)))", EADDRINUSE)
+    }
   }
 
   /// Listens, and leaves no file behind when that fails.
@@ -81,7 +118,7 @@ struct UnixBinding {
       try check(file.setMode(options.mode), "cannot set the mode of the file")
       try startListening(socket)
     } catch {
-      file.remove()
+      file.unlink()
       throw error
     }
     return file
@@ -116,7 +153,8 @@ struct UnixBinding {
     switch number {
     case EADDRINUSE where options.replacing || isAbstract:
       "another process listens there; stop it or choose another name"
-    case EADDRINUSE: "another server listens there, or one left its socket behind: replace it"
+    case EADDRINUSE: "stop the server that listens there, choose another path, or replace it"
+    case EEXIST: "choose another path, or move away what is there"
     case EACCES, EROFS: "choose a directory that this user can write to"
     case ENAMETOOLONG: "choose a shorter name"
     default: nil

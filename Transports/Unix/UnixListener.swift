@@ -1,7 +1,6 @@
 internal import CLinux
 public import Logging
 public import NIOCore
-internal import Synchronization
 public import TransportCore
 
 #if canImport(Glibc)
@@ -11,16 +10,19 @@ public import TransportCore
 /// Listens on a unix socket: a file or an abstract name.
 ///
 /// A file is made with its final mode from the first moment on, in a directory that is made for it
-/// if need be (mode 0700). On the way out it is removed, if it still is this listener's own.
-public final class UnixListener: Listener {
+/// if need be (mode 0700). A socket that is there already and that nobody listens on was left behind
+/// by a server that has ended: it is taken over, under a lock on the directory (flock(2)), so that of
+/// several that start at once one gets it and the others find it taken. Whatever is no socket is left
+/// alone. On the way out the file is removed, if it still is this listener's own.
+public struct UnixListener: Listener {
   public struct Options: Sendable {
     /// The mode of the socket's file. Who may write to it may connect, if the policy agrees.
     public var mode: UInt32
-    /// Takes the path over from a socket that is there, in one step: at every moment a dialer finds
-    /// the old one or the new one. Without it a socket that is there is an error.
+    /// Takes the path over also from a server that listens there, in one step: at every moment a
+    /// dialer finds the old one or the new one. Without it that is an error.
     public var replacing: Bool
     /// Leaves the file behind on the way out, so that later dialers are refused
-    /// (ECONNREFUSED) instead of finding nothing (ENOENT). The next listener then needs `replacing`.
+    /// (ECONNREFUSED) instead of finding nothing (ENOENT).
     public var leavesFile: Bool
     /// How many peers may wait to be accepted; the kernel's `somaxconn` is the most.
     public var backlog: Int32
@@ -42,31 +44,20 @@ public final class UnixListener: Listener {
     }
   }
 
-  public let boundAddress: TransportAddress
-  private let options: Options
-  private let file: UnixSocketFile?
-  private let loop: AcceptLoop
-  private let state: Mutex<State>
-
-  private enum State {
-    /// The descriptor is the listener's.
-    case bound(UnixSocket)
-    /// The descriptor is the accept loop's.
-    case running
-    case closed
-  }
+  private let inner: SocketListener
 
   /// Binds and listens.
   ///
-  /// It makes a few system calls on the calling thread; none of them waits for a peer.
+  /// It makes a few system calls on the calling thread. None of them waits for a peer; one may wait
+  /// up to a second for another process that binds, replaces or removes a socket in the directory.
   ///
   /// - Throws: ``TransportError`` with `listenFailed`: the address is no unix socket's, its directory
-  ///   cannot be made or written, or something is there already.
-  public convenience init(
+  ///   cannot be made or written, or somebody listens there already (EADDRINUSE).
+  public init(
     bindingTo address: TransportAddress, options: Options = Options()
   ) throws(TransportError) {
     let (socket, file) = try UnixBinding(address: address, options: options).listen()
-    self.init(socket, file: file, address: address, options: options)
+    self.init(socket, file: options.leavesFile ? nil : file, address: address, options: options)
   }
 
   /// Takes over a socket that another process bound and listens on, such as one that was inherited.
@@ -75,7 +66,7 @@ public final class UnixListener: Listener {
   /// is on the way out: who made it removes it.
   ///
   /// - Throws: ``TransportError`` with `listenFailed` when it is no listening unix stream socket.
-  public convenience init(
+  public init(
     adopting descriptor: CInt, options: Options = Options()
   ) throws(TransportError) {
     let socket = UnixSocket(adopting: descriptor)
@@ -91,49 +82,25 @@ public final class UnixListener: Listener {
   private init(
     _ socket: UnixSocket, file: UnixSocketFile?, address: TransportAddress, options: Options
   ) {
-    self.boundAddress = address
-    self.options = options
-    self.file = file
-    let logger = options.logger ?? Logger(label: "hawsepipe.unix.listener")
-    self.loop = AcceptLoop(address: address, logger: logger, identify: Self.identify)
-    self.state = Mutex(.bound(socket))
+    self.inner = SocketListener(
+      descriptor: socket.descriptor, address: address,
+      options: ListenOptions(
+        backlog: options.backlog, group: options.group, logger: options.logger),
+      defaultPolicy: .sameUser, identify: Self.identify, cleanUp: { file?.remove() })
   }
 
-  deinit { close() }
+  public var boundAddress: TransportAddress { inner.boundAddress }
 
-  public var statistics: ListenerStatistics { loop.statistics }
+  public var statistics: ListenerStatistics { inner.statistics }
 
   public func run(
     policy: PeerPolicy?, configure: @escaping @Sendable (any Channel) throws -> Void,
     onConnection: @escaping @Sendable (Connection) async -> Void
   ) async throws(TransportError) {
-    let socket = state.withLock { state -> UnixSocket? in
-      guard case .bound(let socket) = state else { return nil }
-      state = .running
-      return socket
-    }
-    guard let socket else {
-      throw TransportError(
-        code: .listenFailed, message: "the listener at \(boundAddress) ran or was closed before")
-    }
-    defer { close() }
-    try await loop.run(
-      descriptor: socket.descriptor, backlog: options.backlog, group: options.group,
-      policy: policy ?? .sameUser, configure: configure, onConnection: onConnection)
+    try await inner.run(policy: policy, configure: configure, onConnection: onConnection)
   }
 
-  public func close() {
-    let before = state.withLock { state in
-      defer { state = .closed }
-      return state
-    }
-    switch before {
-    case .closed: return
-    case .bound(let socket): socket.close()
-    case .running: loop.stopAccepting()
-    }
-    if !options.leavesFile { file?.remove() }
-  }
+  public func close() { inner.close() }
 
   private static func identify(_ channel: any Channel) -> EventLoopFuture<PeerIdentity> {
     guard let socket = channel as? any SocketOptionProvider else {

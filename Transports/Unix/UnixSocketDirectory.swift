@@ -7,7 +7,8 @@ internal import TransportCore
 
 /// The directory of a socket's file.
 struct UnixSocketDirectory {
-  private let path: String
+  /// Empty for the root.
+  let path: String
   /// The file's name in it.
   let name: String
 
@@ -59,52 +60,17 @@ struct UnixSocketDirectory {
     return path.withUTF8 { clinux_unix_bind(socket.descriptor, $0.baseAddress, $0.count, false) }
   }
 
-  /// Only a socket is ever replaced: whatever else is there was not left by a server.
-  func checkReplaceable(for binding: UnixBinding) throws(TransportError) {
+  /// The socket that is at the path already, or nil. Only a socket is ever replaced: whatever else is
+  /// there was not left by a server.
+  func occupant(for binding: UnixBinding) throws(TransportError) -> UnixSocketFile? {
     var status = stat()
-    guard lstat(path(of: name), &status) == 0 else { return }
+    guard lstat(path(of: name), &status) == 0 else {
+      guard errno == ENOENT else { throw binding.failed("cannot look at the path", errno) }
+      return nil
+    }
     guard status.st_mode & S_IFMT == S_IFSOCK else {
       throw binding.failed("what is there is not a socket and is left alone", EEXIST)
     }
-  }
-}
-
-/// A socket's file, by its inode: so that nobody else's is removed.
-struct UnixSocketFile: Sendable {
-  let path: String
-  private let device: dev_t
-  private let inode: ino_t
-
-  /// nil when it is not there.
-  init?(path: String) {
-    guard let (device, inode) = Self.identity(of: path) else { return nil }
-    self.init(path: path, device: device, inode: inode)
-  }
-
-  private init(path: String, device: dev_t, inode: ino_t) {
-    self.path = path
-    self.device = device
-    self.inode = inode
-  }
-
-  func renamed(to path: String) -> UnixSocketFile {
-    UnixSocketFile(path: path, device: device, inode: inode)
-  }
-
-  /// 0, or the negative error number.
-  func setMode(_ mode: UInt32) -> Int32 { chmod(path, mode) == 0 ? 0 : -errno }
-
-  /// Removes the file, unless another has taken its place.
-  func remove() {
-    guard let (device, inode) = Self.identity(of: path), device == self.device,
-      inode == self.inode
-    else { return }
-    // Gone already, or not to be removed: nothing that a listener on its way out could do.
-    _ = unlink(path)
-  }
-
-  private static func identity(of path: String) -> (dev_t, ino_t)? {
-    var status = stat()
-    return lstat(path, &status) == 0 ? (status.st_dev, status.st_ino) : nil
+    return UnixSocketFile(path: path(of: name))
   }
 }

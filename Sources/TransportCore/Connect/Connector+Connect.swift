@@ -102,7 +102,7 @@ extension AttemptFailure {
     guard errno == ECANCELED else { return self }
     return AttemptFailure(
       phase: phase, errno: ETIMEDOUT, message: "not through within \(limit.short)",
-      outlook: .notReady)
+      outlook: .notReady, hint: hint)
   }
 
   /// What a try throws when the peer is not one that may be talked to.

@@ -1,3 +1,5 @@
+internal import NIOCore
+
 #if canImport(Glibc)
   internal import Glibc
 #endif
@@ -93,6 +95,20 @@ extension PeerPolicy {
     certificate("URI in {\(uris.sorted().joined(separator: ", "))}") { tls in
       tls.uris.contains { uris.contains($0) }
     }
+  }
+
+  /// The peer's certificate was verified and has one of these IP addresses, however they are written
+  /// (`::1` and `0:0:0:0:0:0:0:1` are one). A text that is no address matches nothing.
+  public static func ipAddresses(_ addresses: Set<String>) -> PeerPolicy {
+    let wanted = Set(addresses.compactMap(canonicalIPAddress))
+    return certificate("IP address in {\(addresses.sorted().joined(separator: ", "))}") { tls in
+      tls.ipAddresses.contains { canonicalIPAddress($0).map(wanted.contains) ?? false }
+    }
+  }
+
+  private static func canonicalIPAddress(_ text: String) -> String? {
+    // It throws for what is no literal, which is all that is asked here.
+    (try? SocketAddress(ipAddress: text, port: 0))?.ipAddress
   }
 
   /// The peer has a verified SPIFFE ID of this trust domain, such as `example.org`.

@@ -1,0 +1,3 @@
+enum TLSSpeed {
+  static func run() async throws {}
+}

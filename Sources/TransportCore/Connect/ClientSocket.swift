@@ -1,0 +1,66 @@
+internal import LinuxSystem
+package import NIOCore
+internal import NIOPosix
+
+#if canImport(Glibc)
+  internal import Glibc
+#endif
+
+/// A non-blocking stream socket on its way to a connection. Nobody else owns it: whoever made it
+/// closes it or makes a channel of it, once.
+package struct ClientSocket: Sendable {
+  package let descriptor: CInt
+
+  package init(owning descriptor: CInt) { self.descriptor = descriptor }
+
+  package func close() {
+    // On Linux the descriptor is gone whatever close(2) returns.
+    _ = Glibc.close(descriptor)
+  }
+
+  /// Connects without holding a thread. The socket stays the caller's, also when this throws.
+  ///
+  /// - Parameter begin: calls connect(2), and returns 0 or the negative error number.
+  /// - Returns: the error number: 0 when connected, ECANCELED at once when the task is cancelled.
+  package func connect(_ begin: () -> CInt) async -> CInt {
+    let result = begin()
+    // After EINTR the connection goes on being made, as after EINPROGRESS.
+    guard result == -EINPROGRESS || result == -EINTR else { return -result }
+    do throws(SystemError) {
+      try await waitUntilWritable(descriptor)
+    } catch {
+      return error.errno
+    }
+    var failure: CInt = 0
+    var size = socklen_t(MemoryLayout<CInt>.size)
+    guard getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &failure, &size) == 0 else { return errno }
+    return failure
+  }
+
+  /// Hands the connected socket to NIO, which owns it from there on, also when this throws.
+  package func channel(
+    on group: (any EventLoopGroup)?,
+    configure: @escaping @Sendable (any Channel) throws -> Void
+  ) async throws(AttemptFailure) -> any Channel {
+    do {
+      return try await ClientBootstrap(group: group ?? MultiThreadedEventLoopGroup.singleton)
+        .channelInitializer { channel in
+          channel.eventLoop.makeCompletedFuture { try configure(channel) }
+        }
+        .withConnectedSocket(descriptor).get()
+    } catch {
+      throw AttemptFailure(
+        phase: .connect, message: "the channel could not be set up: \(error)", outlook: .fatal,
+        cause: error)
+    }
+  }
+}
+
+extension Duration {
+  /// Whole microseconds, for system calls: at least 1, at most about 31 years.
+  package var microseconds: Int64 {
+    let limited = max(.microseconds(1), min(self, .seconds(1_000_000_000)))
+    let (seconds, attoseconds) = limited.components
+    return seconds * 1_000_000 + attoseconds / 1_000_000_000_000
+  }
+}

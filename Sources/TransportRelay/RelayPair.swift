@@ -1,0 +1,191 @@
+internal import Logging
+internal import NIOCore
+internal import NIOPosix
+internal import TransportCore
+
+#if canImport(Glibc)
+  internal import Glibc
+#endif
+
+/// Two channels on one event loop, bridged. All of it happens on that loop.
+final class RelayPair {
+  let eventLoop: any EventLoop
+  let options: RelayOptions
+  private let counters: RelayCounters
+  private var machine: RelayStateMachine
+  private var near: RelayEnd?
+  private var far: RelayEnd?
+  private(set) var isBegun = false
+  /// One side is gone: what still comes from the other is dropped.
+  private var isDiscarding = false
+  private var cause: (any Error)?
+  private let over: EventLoopPromise<RelayEnding>
+  private var isNearGone = false
+  private var onUnwanted: (() -> Void)?
+
+  private var moved = 0
+  private var watched = 0
+  private var quietTicks = 0
+  private var tick: Scheduled<Void>?
+  private var lifetime: Scheduled<Void>?
+
+  init(eventLoop: any EventLoop, options: RelayOptions, counters: RelayCounters) {
+    self.eventLoop = eventLoop
+    self.options = options
+    self.counters = counters
+    machine = RelayStateMachine()
+    over = eventLoop.makePromise(of: RelayEnding.self)
+  }
+
+  /// Fulfilled when both sides are closed.
+  var ending: EventLoopFuture<RelayEnding> { over.futureResult }
+
+  func end(_ side: RelayStateMachine.Side) -> RelayEnd? { side == .near ? near : far }
+
+  // MARK: Beginning
+
+  func attachNear(_ end: RelayEnd) { near = end }
+
+  /// The near side is gone and left nothing that the far one could be given.
+  var isUnwanted: Bool { isNearGone && near?.hasHeld != true }
+
+  func whenUnwanted(_ cancel: @escaping () -> Void) {
+    if isUnwanted { return cancel() }
+    onUnwanted = cancel
+  }
+
+  func begin(far end: RelayEnd, nearCarriesHalfClose: Bool, farCarriesHalfClose: Bool) {
+    far = end
+    machine.carriesHalfClose(nearCarriesHalfClose, .near)
+    machine.carriesHalfClose(farCarriesHalfClose, .far)
+    isBegun = true
+    if end.context == nil { perform(machine.gone(.far)) }
+    if let limit = options.lifetimeLimit {
+      lifetime = eventLoop.assumeIsolated().scheduleTask(in: TimeAmount(limit)) {
+        self.giveUp("it lasted as long as it may")
+      }
+    }
+    near?.passOn()
+    far?.passOn()
+    // What happened before there were two sides is acted on now.
+    perform(machine.flushed(true, .near) + machine.flushed(true, .far))
+    near?.setReading(true)
+    far?.setReading(true)
+    watch()
+  }
+
+  /// There will be no far side.
+  func abandon() {
+    isBegun = true
+    perform(machine.gone(.far) + machine.abortAll())
+  }
+
+  // MARK: Told by the ends
+
+  func received(_ buffer: ByteBuffer, from side: RelayStateMachine.Side, isLast: Bool) {
+    let count = buffer.readableBytes
+    moved &+= count
+    guard let target = end(side.other), !isDiscarding else { return }
+    counters.received(count, side)
+    if target.unwritten == 0 { perform(machine.flushed(false, side.other)) }
+    target.write(buffer, isLast: isLast)
+    if target.unwritten > options.highWaterMark { end(side)?.setReading(false) }
+  }
+
+  func wrote(_ side: RelayStateMachine.Side) {
+    moved &+= 1
+    guard let target = end(side) else { return }
+    if target.unwritten <= options.highWaterMark / 2 { end(side.other)?.setReading(true) }
+    if target.unwritten == 0 { perform(machine.flushed(true, side)) }
+  }
+
+  func inputEnded(_ side: RelayStateMachine.Side) {
+    act(machine.inputEnded(side))
+  }
+
+  func failed(_ side: RelayStateMachine.Side, _ error: any Error) {
+    if cause == nil { cause = error }
+  }
+
+  func gone(_ side: RelayStateMachine.Side) {
+    if side == .near { isNearGone = true }
+    act(machine.gone(side))
+    if !isBegun && isUnwanted { onUnwanted?() }
+  }
+
+  // MARK: Acting
+
+  private func act(_ actions: [RelayStateMachine.Action]) {
+    // Before there are two sides the machine only remembers.
+    guard isBegun else { return }
+    perform(actions)
+    watch()
+  }
+
+  private func perform(_ actions: [RelayStateMachine.Action]) {
+    for action in actions {
+      switch action {
+      case .closeOutput(let side): end(side)?.context?.close(mode: .output, promise: nil)
+      case .close(let side): end(side)?.context?.close(promise: nil)
+      case .abort(let side): abort(side)
+      case .discard(let side):
+        isDiscarding = true
+        end(side)?.setReading(true)
+      }
+    }
+    if machine.isOver { finish() }
+  }
+
+  private func abort(_ side: RelayStateMachine.Side) {
+    guard let context = end(side)?.context else { return }
+    // A TCP peer then sees a reset; without it, what was cut off would look like an end in order.
+    if let socket = context.channel as? any SocketOptionProvider {
+      socket.setSoLinger(linger(l_onoff: 1, l_linger: 0)).whenComplete { _ in }
+    }
+    context.close(promise: nil)
+  }
+
+  private func finish() {
+    guard near != nil || far != nil else { return }
+    tick?.cancel()
+    lifetime?.cancel()
+    near = nil
+    far = nil
+    onUnwanted = nil
+    over.succeed(RelayEnding(isClean: machine.isClean, cause: cause))
+  }
+
+  // MARK: Limits
+
+  /// Looks four times within a limit whether anything moved.
+  private func watch() {
+    tick?.cancel()
+    tick = nil
+    quietTicks = 0
+    guard !machine.isOver, let limit = machine.isEnding ? options.endLimit : options.idleLimit
+    else { return }
+    scheduleTick(TimeAmount(limit / 4))
+  }
+
+  private func scheduleTick(_ period: TimeAmount) {
+    watched = moved
+    tick = eventLoop.assumeIsolated().scheduleTask(in: period) {
+      self.quietTicks = self.moved == self.watched ? self.quietTicks + 1 : 0
+      guard self.quietTicks < 4 else { return self.giveUp("nothing moved for as long as it may") }
+      self.scheduleTick(period)
+    }
+  }
+
+  private func giveUp(_ why: String) {
+    options.logger.debug("Ending a bridge", metadata: ["reason": "\(why)"])
+    perform(machine.abortAll())
+  }
+}
+
+/// How a bridge ended.
+public struct RelayEnding: Sendable {
+  /// Both sides ended in order: not reset, and not closed at a limit.
+  public var isClean: Bool
+  /// The first error of a channel, when there was one.
+  public var cause: (any Error)?
+}

@@ -1,0 +1,196 @@
+internal import CLinux
+internal import LinuxSystem
+public import NIOCore
+internal import NIOPosix
+public import TransportCore
+
+#if canImport(Glibc)
+  internal import Glibc
+#endif
+
+/// Dials `memory://name`: a listener in this very process.
+///
+/// By default nothing but this process is talked to. The address's parameters, or ``faults``, make
+/// the connection misbehave: ``MemoryFaults``.
+public struct MemoryConnector: Connector {
+  public let transport = "memory"
+  public let parameters = MemoryFaults.parameters
+  private let network: MemoryNetwork
+  private let faults: MemoryFaults
+
+  /// - Parameter faults: of every connection. A fault among the address's parameters goes before.
+  public init(network: MemoryNetwork = .shared, faults: MemoryFaults = MemoryFaults()) {
+    self.network = network
+    self.faults = faults
+  }
+
+  public func attempt(
+    _ address: TransportAddress, options: ConnectOptions,
+    configure: @escaping @Sendable (any Channel) throws -> Void
+  ) async throws(AttemptFailure) -> Connection {
+    let clock = ContinuousClock()
+    let began = clock.now
+    guard case .memory(let name) = address.place else {
+      throw AttemptFailure(
+        phase: .connect, errno: EAFNOSUPPORT, message: "\(address) is not a memory address",
+        outlook: .fatal)
+    }
+    let faults = try faults(of: address)
+    try await delay(faults)
+    let socket = try await connect(to: name, options.tryLimit, clock)
+    let connected = clock.now
+    let peer: PeerIdentity
+    do throws(AttemptFailure) {
+      peer = try identify(socket.descriptor)
+      let policy = options.policy ?? .thisProcess
+      guard policy.allows(peer) else { throw AttemptFailure.refused(peer, by: policy) }
+      guard !Task.isCancelled else { throw AttemptFailure.cancelled(during: .identity) }
+    } catch {
+      socket.close()
+      throw error
+    }
+    let timings = [
+      PhaseTiming(.connect, connected - began), PhaseTiming(.identity, clock.now - connected),
+    ]
+    let channel = try await adopt(socket, options.group) { channel in
+      try faults.install(on: channel)
+      try configure(channel)
+    }
+    guard !Task.isCancelled else {
+      channel.close(promise: nil)
+      throw AttemptFailure.cancelled(during: .connect)
+    }
+    return Connection(channel: channel, address: address, peer: peer, timings: timings)
+  }
+
+  private func faults(of address: TransportAddress) throws(AttemptFailure) -> MemoryFaults {
+    do throws(TransportError) {
+      return try faults.overridden(by: address)
+    } catch {
+      throw AttemptFailure(
+        phase: .connect, errno: EINVAL, message: error.message, outlook: .fatal, hint: error.hint,
+        cause: error)
+    }
+  }
+
+  /// The way there and back that a connect takes, or the answer that never comes.
+  private func delay(_ faults: MemoryFaults) async throws(AttemptFailure) {
+    do {
+      while faults.neverAnswers { try await Task.sleep(for: .seconds(3600)) }
+      if faults.latency > .zero { try await Task.sleep(for: faults.latency * 2) }
+    } catch {
+      throw .cancelled(during: .connect)
+    }
+  }
+
+  /// A connected socket. A full backlog is waited out in short pauses: it cannot be polled for.
+  private func connect(
+    to name: String, _ limit: Duration, _ clock: ContinuousClock
+  ) async throws(AttemptFailure) -> MemorySocket {
+    guard var target = network.socket(of: name) else { throw Self.failure(ECONNREFUSED, name) }
+    let socket: MemorySocket
+    do throws(SystemError) {
+      socket = try MemorySocket()
+    } catch {
+      throw Self.failure(error.errno, name)
+    }
+    let began = clock.now
+    var pause = Duration.milliseconds(1)
+    while true {
+      let result = target.withUTF8 {
+        clinux_unix_connect(socket.descriptor, $0.baseAddress, $0.count, true)
+      }
+      if result == 0 { return socket }
+      guard result == -EAGAIN, !Task.isCancelled, clock.now - began < limit else {
+        socket.close()
+        throw Self.failure(-result, name)
+      }
+      do {
+        try await clock.sleep(for: pause)
+      } catch {
+        socket.close()
+        throw AttemptFailure.cancelled(during: .connect)
+      }
+      pause = min(pause * 2, .milliseconds(20))
+    }
+  }
+
+  private static func failure(_ errno: Int32, _ name: String) -> AttemptFailure {
+    switch errno {
+    case ECONNREFUSED:
+      AttemptFailure(
+        phase: .connect, errno: errno,
+        message: "nobody listens at \"\(name)\" in this process", outlook: .notReady,
+        hint: "a memory address reaches listeners of the same process and the same network only")
+    case EAGAIN:
+      AttemptFailure(
+        phase: .connect, errno: errno,
+        message: "the backlog of \"\(name)\" is full: its listener does not accept",
+        outlook: .notReady)
+    case EMFILE, ENFILE, ENOBUFS, ENOMEM:
+      AttemptFailure(
+        phase: .connect, errno: errno, message: "no socket to be had: " + errnoText(errno),
+        outlook: .transient)
+    default:
+      AttemptFailure(phase: .connect, errno: errno, message: errnoText(errno), outlook: .fatal)
+    }
+  }
+
+  private func identify(_ descriptor: CInt) throws(AttemptFailure) -> PeerIdentity {
+    var credentials = clinux_peer_credentials()
+    let result = clinux_peer_credentials(descriptor, &credentials)
+    guard result == 0 else {
+      throw AttemptFailure(
+        phase: .identity, errno: -result,
+        message: "the kernel does not tell who the peer is: " + errnoText(-result), outlook: .fatal)
+    }
+    return PeerIdentity(credentials)
+  }
+
+  /// Hands the socket to NIO, which owns it from there on.
+  private func adopt(
+    _ socket: MemorySocket, _ group: (any EventLoopGroup)?,
+    _ configure: @escaping @Sendable (any Channel) throws -> Void
+  ) async throws(AttemptFailure) -> any Channel {
+    do {
+      return try await ClientBootstrap(group: group ?? MultiThreadedEventLoopGroup.singleton)
+        .channelInitializer { channel in
+          channel.eventLoop.makeCompletedFuture { try configure(channel) }
+        }
+        .withConnectedSocket(socket.descriptor).get()
+    } catch {
+      throw AttemptFailure(
+        phase: .connect, message: "the channel could not be set up: \(error)", outlook: .fatal,
+        cause: error)
+    }
+  }
+}
+
+/// A unix stream socket that nobody else owns yet. Whoever made it closes it or hands it on, once.
+struct MemorySocket {
+  let descriptor: CInt
+
+  init() throws(SystemError) {
+    let result = clinux_unix_socket()
+    guard result >= 0 else { throw SystemError("socket", errno: -result) }
+    descriptor = result
+  }
+
+  func close() {
+    // On Linux the descriptor is gone whatever close(2) returns.
+    _ = Glibc.close(descriptor)
+  }
+}
+
+extension PeerPolicy {
+  /// The peer is this very process. The default of memory connections.
+  public static let thisProcess = PeerPolicy(name: "this process") { $0.isThisProcess }
+}
+
+extension PeerIdentity {
+  init(_ credentials: clinux_peer_credentials) {
+    self.init(
+      unix: UnixProcess(pid: credentials.pid, uid: credentials.uid, gid: credentials.gid),
+      isThisProcess: credentials.pid == getpid())
+  }
+}
