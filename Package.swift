@@ -20,7 +20,7 @@ let protobuf: Target.Dependency = .product(name: "SwiftProtobuf", package: "swif
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let nioTLS: Target.Dependency = .product(name: "NIOTLS", package: "swift-nio")
 let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
-let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
+let coreMetrics: Target.Dependency = .product(name: "CoreMetrics", package: "swift-metrics")
 let metricsTestKit: Target.Dependency = .product(name: "MetricsTestKit", package: "swift-metrics")
 let tracing: Target.Dependency = .product(name: "Tracing", package: "swift-distributed-tracing")
 let inMemoryTracing: Target.Dependency =
@@ -98,7 +98,7 @@ let package = Package(
     .target(name: "CLinux", path: "Sources/CLinux"),
     library("LinuxSystem", ["CLinux"]),
     library("ProcessSupervision", ["LinuxSystem", "CLinux"]),
-    library("TransportCore", ["LinuxSystem", nioCore, nioPosix, logging, metrics, tracing]),
+    library("TransportCore", ["LinuxSystem", nioCore, nioPosix, logging, coreMetrics, tracing]),
     transport("Unix"),
     transport("Vsock"),
     transport("HybridVsock", ["UnixTransport"]),
@@ -153,7 +153,10 @@ let package = Package(
     tests("ProcessSupervision", ["LinuxSystem", "CLinux"]),
     tests(
       "TransportCore",
-      [nioCore, nioEmbedded, nioPosix, logging, metrics, metricsTestKit, tracing, inMemoryTracing]),
+      [
+        nioCore, nioEmbedded, nioPosix, logging, coreMetrics, metricsTestKit, tracing,
+        inMemoryTracing,
+      ]),
     transportTests("Unix"),
     transportTests("Vsock"),
     transportTests("HybridVsock", ["UnixTransport"]),
@@ -171,7 +174,7 @@ let package = Package(
       path: "Tests/TransportConformanceTests", swiftSettings: strict),
     tests(
       "TransportRelay",
-      ["TransportCore", "UnixTransport", "TCPTransport", "LinuxSystem", nioCore, nioPosix]),
+      ["TransportCore", "UnixTransport", "TCPTransport", "LinuxSystem", nioCore, nioPosix, logging]),
     tests("RPCCore", [protobuf]),
     tests(
       "TTRPC",

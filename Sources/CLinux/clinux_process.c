@@ -184,6 +184,8 @@ void clinux_timer_set(int timer, int64_t seconds, int64_t nanoseconds) {
   timerfd_settime(timer, 0, &time, NULL);
 }
 
+char *const *clinux_environment(void) { return environ; }
+
 void clinux_thread_set_up(const char *name) {
   sigset_t every;
   sigfillset(&every);

@@ -78,4 +78,9 @@ package struct Pipe: ~Copyable {
 
   /// The writing end alone; the other one is closed.
   package consuming func takeWriting() -> OwnedDescriptor { writing }
+
+  /// The reading end and the writing end.
+  package consuming func takeBoth() -> (Int32, Int32) {
+    (reading.release(), writing.release())
+  }
 }

@@ -17,9 +17,11 @@ public struct TransportError: Error, Sendable {
     case refusedByPolicy
     /// A socket could not be bound or listened on.
     case listenFailed
+    /// A connection that was there ended in a way that says why.
+    case connectionLost
   }
 
-  /// A try that failed, or several in a row that failed in the same way.
+  /// A try that failed, or several that failed in the same way.
   public struct Attempt: Sendable {
     public var failure: AttemptFailure
     /// How long it took; all of them together, when there were several.

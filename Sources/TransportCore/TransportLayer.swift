@@ -56,7 +56,7 @@ extension ConnectOptions {
   /// transport's own default holds beneath the layer's.
   public var beneathLayer: ConnectOptions {
     var options = self
-    options.plaintext = .anywhere
+    options.plaintext = .secured
     if options.policy != nil { options.policy = .anyone }
     return options
   }

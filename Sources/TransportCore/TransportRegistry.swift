@@ -95,7 +95,7 @@ public struct TransportRegistry: Sendable {
     // What a layer lacks (a certificate, say) is found out before anything is bound.
     for (layer, place) in zip(layers, places) { try await layer.checkListening(at: place) }
     var innermost = options
-    if layers.contains(where: \.isSecure) { innermost.plaintext = .anywhere }
+    if layers.contains(where: \.isSecure) { innermost.plaintext = .secured }
     var listener = try await factory.listen(at: places[layers.count], options: innermost)
     for (layer, place) in zip(layers, places).reversed() {
       do throws(TransportError) {
@@ -105,7 +105,8 @@ public struct TransportRegistry: Sendable {
         throw error
       }
     }
-    return listener
+    // One report for all layers, of what comes out of the outermost.
+    return listener.observed(logger: options.logger, observer: options.observer)
   }
 
   // MARK: Errors

@@ -35,7 +35,7 @@ public struct Bridge: Sendable {
 
   /// Dials the far side and passes bytes both ways until both sides are closed.
   ///
-  /// Cancellation ends dialling at once. It is the owner of `near` who closes that.
+  /// Cancellation ends dialling at once, and closes both sides as failed.
   ///
   /// - Parameter near: a connection whose `configure` was ``prepare(_:)``.
   /// - Throws: ``TransportError``, as the connector's, when the far side could not be dialled. The
@@ -110,14 +110,19 @@ public struct Bridge: Sendable {
   ) async -> RelayEnding {
     let loop = near.channel.eventLoop
     do {
-      return try await loop.flatSubmit { () -> EventLoopFuture<RelayEnding> in
+      let ending = loop.flatSubmit { () -> EventLoopFuture<RelayEnding> in
         let end = try? far.channel.pipeline.syncOperations.handler(type: RelayEnd.self)
         // Without it the far side is closed already, which `begin` takes as its end.
         pair.value.begin(
           far: end ?? RelayEnd(pair.value, .far), nearCarriesHalfClose: near.carriesHalfClose,
           farCarriesHalfClose: far.carriesHalfClose)
         return pair.value.ending
-      }.get()
+      }
+      return try await withTaskCancellationHandler {
+        try await ending.get()
+      } onCancel: {
+        loop.execute { pair.value.cancel() }
+      }
     } catch {
       near.channel.close(promise: nil)
       far.channel.close(promise: nil)

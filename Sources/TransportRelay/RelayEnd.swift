@@ -16,6 +16,7 @@ final class RelayEnd: ChannelDuplexHandler {
   /// Whether the channel tells an end of input by itself, before it closes.
   private var reportsEnd = false
   private var hasFailed = false
+  private var hasEndedOutput = false
   private var wantsRead = false
   private var mayRead = false
   /// Received, and not passed on yet: the last of a batch is written together with the flush.
@@ -62,6 +63,14 @@ final class RelayEnd: ChannelDuplexHandler {
       }
     }
     context.writeAndFlush(wrapOutboundOut(buffer), promise: written)
+  }
+
+  func closeOutput() {
+    guard let context else { return }
+    let closed = context.eventLoop.makePromise(of: Void.self)
+    // One that fails does so because the channel is closing.
+    closed.futureResult.assumeIsolated().whenSuccess { self.hasEndedOutput = true }
+    context.close(mode: .output, promise: closed)
   }
 
   /// Bytes written since the last flush.
@@ -135,7 +144,8 @@ final class RelayEnd: ChannelDuplexHandler {
 
   func channelInactive(context: ChannelHandlerContext) {
     if pair.isBegun { passOn() }
-    if !reportsEnd && !hasFailed { pair.inputEnded(side) }
+    // A channel whose output is closed does not tell the end of its input: it closes.
+    if (!reportsEnd || hasEndedOutput) && !hasFailed { pair.inputEnded(side) }
     pair.gone(side)
     context.fireChannelInactive()
   }

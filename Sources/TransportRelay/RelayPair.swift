@@ -56,10 +56,7 @@ final class RelayPair {
 
   func begin(far end: RelayEnd, nearCarriesHalfClose: Bool, farCarriesHalfClose: Bool) {
     far = end
-    machine.carriesHalfClose(nearCarriesHalfClose, .near)
-    machine.carriesHalfClose(farCarriesHalfClose, .far)
     isBegun = true
-    if end.context == nil { perform(machine.gone(.far)) }
     if let limit = options.lifetimeLimit {
       lifetime = eventLoop.assumeIsolated().scheduleTask(in: TimeAmount(limit)) {
         self.giveUp("it lasted as long as it may")
@@ -67,8 +64,11 @@ final class RelayPair {
     }
     near?.passOn()
     far?.passOn()
-    // What happened before there were two sides is acted on now.
-    perform(machine.flushed(true, .near) + machine.flushed(true, .far))
+    // What happened before there were two sides is acted on now, behind the bytes of that time.
+    perform(
+      machine.begin(
+        nearCarriesHalfClose: nearCarriesHalfClose, farCarriesHalfClose: farCarriesHalfClose))
+    if end.context == nil { perform(machine.gone(.far)) }
     near?.setReading(true)
     far?.setReading(true)
     watch()
@@ -77,6 +77,7 @@ final class RelayPair {
   /// There will be no far side.
   func abandon() {
     isBegun = true
+    perform(machine.begin(nearCarriesHalfClose: true, farCarriesHalfClose: true))
     perform(machine.gone(.far) + machine.abortAll())
   }
 
@@ -116,16 +117,14 @@ final class RelayPair {
   // MARK: Acting
 
   private func act(_ actions: [RelayStateMachine.Action]) {
-    // Before there are two sides the machine only remembers.
-    guard isBegun else { return }
     perform(actions)
-    watch()
+    if isBegun { watch() }
   }
 
   private func perform(_ actions: [RelayStateMachine.Action]) {
     for action in actions {
       switch action {
-      case .closeOutput(let side): end(side)?.context?.close(mode: .output, promise: nil)
+      case .closeOutput(let side): end(side)?.closeOutput()
       case .close(let side): end(side)?.context?.close(promise: nil)
       case .abort(let side): abort(side)
       case .discard(let side):
@@ -175,6 +174,8 @@ final class RelayPair {
       self.scheduleTick(period)
     }
   }
+
+  func cancel() { giveUp("it was cancelled") }
 
   private func giveUp(_ why: String) {
     options.logger.debug("Ending a bridge", metadata: ["reason": "\(why)"])

@@ -31,14 +31,16 @@ struct RelayStateMachine {
   }
 
   private var states = [State(), State()]
+  /// Until there are two sides, what happens is only remembered.
+  private var isBegun = false
 
-  init(nearCarriesHalfClose: Bool = true, farCarriesHalfClose: Bool = true) {
+  mutating func begin(
+    nearCarriesHalfClose: Bool, farCarriesHalfClose: Bool
+  ) -> [Action] {
     states[0].carriesHalfClose = nearCarriesHalfClose
     states[1].carriesHalfClose = farCarriesHalfClose
-  }
-
-  mutating func carriesHalfClose(_ carries: Bool, _ side: Side) {
-    states[side.rawValue].carriesHalfClose = carries
+    isBegun = true
+    return settle()
   }
 
   var isOver: Bool { states.allSatisfy(\.isGone) }
@@ -82,7 +84,8 @@ struct RelayStateMachine {
   }
 
   private mutating func settle() -> [Action] {
-    Side.allCases.flatMap { pass(from: $0, to: $0.other) }
+    guard isBegun else { return [] }
+    return Side.allCases.flatMap { pass(from: $0, to: $0.other) }
   }
 
   /// What one side's end means for the other.
@@ -104,9 +107,14 @@ struct RelayStateMachine {
       states[to.rawValue].isClosing = true
       return actions + [.close(to)]
     }
-    guard source.inputEnded, !target.outputEnded else { return actions }
+    guard source.inputEnded else { return actions }
+    if target.carriesHalfClose {
+      guard !target.outputEnded else { return actions }
+      states[to.rawValue].outputEnded = true
+      return actions + [.closeOutput(to)]
+    }
     states[to.rawValue].outputEnded = true
-    if target.carriesHalfClose { return actions + [.closeOutput(to)] }
+    // Its answer, if there is one, is for nobody.
     guard source.isGone else { return actions }
     states[to.rawValue].isClosing = true
     return actions + [.close(to)]

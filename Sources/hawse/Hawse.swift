@@ -21,7 +21,8 @@ struct Hawse: AsyncParsableCommand {
       """,
     version: HawseVersion.text,
     subcommands: [
-      SandboxCommand.self, TaskCommand.self, ProxyCommand.self, AddressCommand.self,
+      SandboxCommand.self, TaskCommand.self, DialCommand.self, DialStdioCommand.self,
+      ProbeCommand.self, ProxyCommand.self, AddressCommand.self,
       VersionCommand.self,
     ])
 }

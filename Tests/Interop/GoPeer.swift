@@ -3,7 +3,7 @@ import LinuxSystem
 import ProcessSupervision
 import Testing
 
-/// The Go program in Peers/go-ttrpc, built for a suite's tests and removed behind them.
+/// A Go program of Peers, such as go-ttrpc, built for a suite's tests and removed behind them.
 struct GoPeer {
   let directory: String
   var executable: String { "\(directory)/peer" }
@@ -13,7 +13,7 @@ struct GoPeer {
 
   struct Failure: Error, CustomStringConvertible { var description: String }
 
-  static func build() async throws -> GoPeer {
+  static func build(_ program: String) async throws -> GoPeer {
     var template = Array("/tmp/hawsepipe-go-XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else { throw SystemError("mkdtemp", errno: errno) }
     let directory = String(decoding: template.dropLast().map(UInt8.init), as: UTF8.self)
@@ -26,7 +26,7 @@ struct GoPeer {
       environment: [
         "PATH=/usr/bin:/bin", "HOME=\(home)", "GO111MODULE=off", "GOPATH=/usr/share/gocode",
       ],
-      directory: "/\(sources)/Peers/go-ttrpc"
+      directory: "/\(sources)/Peers/\(program)"
     ).run(timeout: .seconds(300))
     guard built.status.isSuccess else {
       peer.remove()
@@ -50,17 +50,19 @@ struct GoPeer {
   }
 }
 
-/// Gives a suite the Go peer.
+/// Gives a suite its Go peer.
 struct WithGoPeer: SuiteTrait, TestScoping {
+  let program: String
+
   func provideScope(
     for test: Test, testCase: Test.Case?, performing function: @Sendable () async throws -> Void
   ) async throws {
-    let peer = try await GoPeer.build()
+    let peer = try await GoPeer.build(program)
     defer { peer.remove() }
     try await GoPeer.$current.withValue(peer) { try await function() }
   }
 }
 
 extension Trait where Self == WithGoPeer {
-  static var goPeer: WithGoPeer { WithGoPeer() }
+  static func goPeer(_ program: String) -> WithGoPeer { WithGoPeer(program: program) }
 }

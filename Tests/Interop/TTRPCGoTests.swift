@@ -10,7 +10,8 @@ import UnixTransport
 private typealias Text = Google_Protobuf_StringValue
 
 /// Debian 12's Go ttrpc is 1.1.1, the generation before streaming.
-@Suite("ttrpc with the Go implementation at the other end", .goPeer, .timeLimit(.minutes(5)))
+@Suite(
+  "ttrpc with the Go implementation at the other end", .goPeer("go-ttrpc"), .timeLimit(.minutes(5)))
 struct TTRPCGoTests {
   private let connectors = TransportRegistry([UnixConnector()])
 
@@ -137,6 +138,28 @@ struct TTRPCGoTests {
       await client.waitUntilClosed()
       #expect(!client.isConnected)
     }
+  }
+
+  @Test("a ping finds a Go server ready, and leaves it as it was")
+  func ping() async throws {
+    let peer = try #require(GoPeer.current)
+    let (path, address) = try Self.address("ping")
+    defer { unlink(path) }
+    let options = ConnectOptions(timeout: .seconds(30), mode: .waitUntilReady())
+    async let waiting = connectors.waitUntilReady(
+      at: address, probe: .ttrpcPing, options: options)
+    let server = try Command(peer.executable, arguments: ["serve", path]).spawn()
+    do {
+      let readiness = try await waiting
+      #expect(readiness.timings.last?.phase == .probe)
+      #expect(readiness.peer.unix != nil)
+      #expect(try await peer.run("call", path, "Echo", "hi", "60s") == "ok hi")
+    } catch {
+      server.signal(SIGKILL)
+      throw error
+    }
+    server.signal(SIGKILL)
+    _ = try await server.wait()
   }
 
   // MARK: Their client, our server

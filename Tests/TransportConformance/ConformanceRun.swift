@@ -3,9 +3,6 @@ internal import TransportCore
 
 /// What a check works with: the subject, and ways to listen, dial and wait.
 struct ConformanceRun: Sendable {
-  /// The longest wait for anything. Only what hangs reaches it.
-  static let limit = Duration.seconds(60)
-
   let subject: ConformanceSubject
 
   // MARK: Expecting
@@ -18,7 +15,7 @@ struct ConformanceRun: Sendable {
   func within<Value: Sendable>(
     _ what: String, _ operation: @escaping @Sendable () async throws -> Value
   ) async throws -> Value {
-    try await bounded(Self.limit, what, operation)
+    try await bounded(subject.patience, what, operation)
   }
 
   /// Waits until something holds.
@@ -46,14 +43,21 @@ struct ConformanceRun: Sendable {
     }
   }
 
-  /// A listener at a new address, with a server that is to be run.
-  func listen(greets: Bool = false) async throws -> OwnListener {
+  /// A listener, with a server that is to be run.
+  ///
+  /// - Parameter address: `nil` for a new one.
+  func listen(
+    at address: TransportAddress? = nil, greets: Bool = false
+  ) async throws -> OwnListener {
     guard case .listener(let makeAddress) = subject.peer else {
       throw Broken("there is no listener: the check is wrong")
     }
     let subject = subject
     let listener = try await within("listening") {
-      try await subject.registry.listen(at: try await makeAddress(), options: subject.listenOptions)
+      var place = address
+      if place == nil { place = try await makeAddress() }
+      guard let place else { throw Broken("there is no address") }
+      return try await subject.registry.listen(at: place, options: subject.listenOptions)
     }
     return OwnListener(run: self, listener: listener, greets: greets)
   }

@@ -56,6 +56,9 @@ public struct ConformanceSubject: Sendable {
   public var halfClose = HalfClose.both
   /// Whether each connection takes descriptors of the process on both sides.
   public var usesDescriptors = true
+  /// Bytes that may be written and not read: what the kernel, a VMM or a tunnel buffers on the way,
+  /// and what the channel does. It must be less than what a transport without bounds would buffer.
+  public var mostOnTheWay = 24 << 20
   /// The phases that ``Connection/timings`` of a dialled connection must have.
   public var phases: Set<ConnectPhase> = [.connect]
   /// What the dialer must find out of its peer.
@@ -63,7 +66,11 @@ public struct ConformanceSubject: Sendable {
   /// What the listener must find out of its peer.
   public var identifiesDialer: @Sendable (PeerIdentity) -> Bool = { _ in true }
 
-  /// An address where nobody is. `nil`: a new one, or none when there is no listener of its own.
+  /// How long a check waits for anything. Only what hangs reaches it.
+  public var patience = Duration.seconds(60)
+
+  /// An address where nobody is; with a ``Peer/listener(address:)`` as it could be listened at, and
+  /// in the end is. `nil`: a new one of the peer's, or none.
   public var absent: (@Sendable () async throws -> TransportAddress)?
   /// Somebody who never answers. `nil` where nobody can be mute.
   public var mute: (@Sendable () async throws -> Mute)?
@@ -91,7 +98,7 @@ extension ConformanceSubject {
   func absentAddress() async throws -> TransportAddress? {
     if let absent { return try await absent() }
     guard case .listener(let address) = peer else { return nil }
-    return dialled(try await address())
+    return try await address()
   }
 
   var hasAbsent: Bool { absent != nil || hasListener }

@@ -6,4 +6,26 @@ import TransportConformance
   func unix(_ check: ConformanceCheck) async throws {
     try await check.run(against: .unix)
   }
+
+  @Test("Connections in memory conform", arguments: ConformanceCheck.all(for: .memory))
+  func memory(_ check: ConformanceCheck) async throws {
+    try await check.run(against: .memory)
+  }
+}
+
+/// Some checks take away what the rest of the process needs.
+@Suite struct LonelyChecksTests {
+  @Test("A lack of descriptors is survived on unix sockets")
+  func unix() async {
+    await #expect(processExitsWith: .success) {
+      for check in ConformanceCheck.alone(for: .unix) { try await check.run(against: .unix) }
+    }
+  }
+
+  @Test("A lack of descriptors is survived in memory")
+  func memory() async {
+    await #expect(processExitsWith: .success) {
+      for check in ConformanceCheck.alone(for: .memory) { try await check.run(against: .memory) }
+    }
+  }
 }

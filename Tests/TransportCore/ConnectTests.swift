@@ -1,46 +1,6 @@
 import NIOCore
-import NIOEmbedded
-import Synchronization
 import Testing
 import TransportCore
-
-/// Fails as its script says, then connects.
-private final class ScriptedConnector: Connector {
-  let transport: String
-  private let script: @Sendable (Int) async throws(AttemptFailure) -> Void
-  private let count = Mutex(0)
-
-  init(
-    _ transport: String = "memory",
-    script: @escaping @Sendable (Int) async throws(AttemptFailure) -> Void = {
-      (_) throws(AttemptFailure) in
-    }
-  ) {
-    self.transport = transport
-    self.script = script
-  }
-
-  var tries: Int { count.withLock { $0 } }
-
-  func attempt(
-    _ address: TransportAddress, options: ConnectOptions,
-    configure: @escaping @Sendable (any Channel) throws -> Void
-  ) async throws(AttemptFailure) -> Connection {
-    let index = count.withLock { count in
-      count += 1
-      return count
-    }
-    try await script(index)
-    let channel = NIOAsyncTestingChannel()
-    return Connection(channel: channel, address: address, peer: PeerIdentity(), timings: [])
-  }
-}
-
-extension AttemptFailure {
-  fileprivate static let refused = AttemptFailure(
-    phase: .connect, errno: 111, message: "nobody listens", outlook: .notReady,
-    hint: "start the server")
-}
 
 @Suite struct ConnectTests {
   private let address = TransportAddress(rpc: .ttrpc, place: .memory(name: "x"))
@@ -215,6 +175,39 @@ extension AttemptFailure {
     }
     #expect(layer?.code == .noConnector)
     #expect(layer?.description.contains("layer \"tls\"") == true)
+  }
+
+  @Test("Thousands of failures of two kinds are two entries, wherever they came")
+  func folding() async {
+    let connector = ScriptedConnector { index throws(AttemptFailure) in
+      if index % 2 == 0 { throw .refused }
+      throw AttemptFailure(
+        phase: .handshake, errno: 104, message: "reset", outlook: index < 9999 ? .notReady : .fatal)
+    }
+    let backoff = ConnectOptions.Backoff(first: .zero, most: .zero)
+    let error = await #expect(throws: TransportError.self) {
+      try await connect(connector, options(mode: .waitUntilReady(backoff)))
+    }
+    #expect(error?.attempts.map(\.count) == [4999, 4999, 1])
+    let text = error?.description ?? ""
+    for part in [
+      "cannot connect to ttrpc+memory://x: reset. Tried 9999 times: ",
+      "4999 × handshake: ECONNRESET, reset (", " in all); 4999 × connect: ECONNREFUSED, nobody",
+    ] { #expect(text.contains(part), "\(text)") }
+  }
+
+  @Test("What cut the last try short is not the reason that is given")
+  func decisive() async {
+    let connector = ScriptedConnector { index throws(AttemptFailure) in
+      if index == 1 { throw .refused }
+      try await Self.mute(index)
+    }
+    let error = await #expect(throws: TransportError.self) {
+      try await connect(connector, options(timeout: .milliseconds(500), mode: waiting))
+    }
+    #expect(error?.code == .timedOut)
+    #expect(error?.message == "no connection to ttrpc+memory://x in time: nobody listens")
+    #expect(error?.hint == "start the server")
   }
 
   @Test("A connector of a known transport takes the place of the one before")

@@ -16,6 +16,8 @@ final class HybridVsockHandshakeHandler: ChannelInboundHandler, RemovableChannel
   private let gate: ConnectionGate
   private let failure: HybridVsockFailure
   private let result: EventLoopPromise<UInt32>
+  /// Whether the line was written.
+  private var isSaid = false
 
   /// - Parameter result: gets the assigned port or an `AttemptFailure`, whatever happens.
   init(
@@ -33,9 +35,12 @@ final class HybridVsockHandshakeHandler: ChannelInboundHandler, RemovableChannel
     context.fireChannelActive()
     guard let line = handshake.start() else { return }
     let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
-    context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: line))).whenFailure { error in
+    context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: line))).whenComplete { result in
       let (handler, context) = bound.value
-      handler.end(error, context)
+      switch result {
+      case .success: handler.isSaid = true
+      case .failure(let error): handler.end(error, context)
+      }
     }
     context.read()
   }
@@ -83,7 +88,8 @@ final class HybridVsockHandshakeHandler: ChannelInboundHandler, RemovableChannel
   }
 
   private func end(_ error: (any Error)?, _ context: ChannelHandlerContext) {
-    let errno = (error as? IOError)?.errnoCode ?? 0
+    // NIO reads on when a write fails, and may tell the end that it finds then instead of EPIPE.
+    let errno = (error as? IOError)?.errnoCode ?? (isSaid ? 0 : EPIPE)
     if case .failed(let fault) = handshake.end(errno: errno) { fail(fault, nil, context) }
   }
 

@@ -1,7 +1,6 @@
 internal import CLinux
 internal import LinuxSystem
 public import NIOCore
-internal import NIOPosix
 public import TransportCore
 
 #if canImport(Glibc)
@@ -52,7 +51,7 @@ public struct MemoryConnector: Connector {
     let timings = [
       PhaseTiming(.connect, connected - began), PhaseTiming(.identity, clock.now - connected),
     ]
-    let channel = try await adopt(socket, options.group) { channel in
+    let channel = try await socket.channel(on: options.group) { channel in
       try faults.install(on: channel)
       try configure(channel)
     }
@@ -86,11 +85,11 @@ public struct MemoryConnector: Connector {
   /// A connected socket. A full backlog is waited out in short pauses: it cannot be polled for.
   private func connect(
     to name: String, _ limit: Duration, _ clock: ContinuousClock
-  ) async throws(AttemptFailure) -> MemorySocket {
+  ) async throws(AttemptFailure) -> ClientSocket {
     guard var target = network.socket(of: name) else { throw Self.failure(ECONNREFUSED, name) }
-    let socket: MemorySocket
+    let socket: ClientSocket
     do throws(SystemError) {
-      socket = try MemorySocket()
+      socket = try ClientSocket.unix()
     } catch {
       throw Self.failure(error.errno, name)
     }
@@ -146,39 +145,13 @@ public struct MemoryConnector: Connector {
     }
     return PeerIdentity(credentials)
   }
-
-  /// Hands the socket to NIO, which owns it from there on.
-  private func adopt(
-    _ socket: MemorySocket, _ group: (any EventLoopGroup)?,
-    _ configure: @escaping @Sendable (any Channel) throws -> Void
-  ) async throws(AttemptFailure) -> any Channel {
-    do {
-      return try await ClientBootstrap(group: group ?? MultiThreadedEventLoopGroup.singleton)
-        .channelInitializer { channel in
-          channel.eventLoop.makeCompletedFuture { try configure(channel) }
-        }
-        .withConnectedSocket(socket.descriptor).get()
-    } catch {
-      throw AttemptFailure(
-        phase: .connect, message: "the channel could not be set up: \(error)", outlook: .fatal,
-        cause: error)
-    }
-  }
 }
 
-/// A unix stream socket that nobody else owns yet. Whoever made it closes it or hands it on, once.
-struct MemorySocket {
-  let descriptor: CInt
-
-  init() throws(SystemError) {
+extension ClientSocket {
+  static func unix() throws(SystemError) -> ClientSocket {
     let result = clinux_unix_socket()
     guard result >= 0 else { throw SystemError("socket", errno: -result) }
-    descriptor = result
-  }
-
-  func close() {
-    // On Linux the descriptor is gone whatever close(2) returns.
-    _ = Glibc.close(descriptor)
+    return ClientSocket(owning: result)
   }
 }
 

@@ -49,9 +49,9 @@ public struct MemoryListenerFactory: ListenerFactory {
 
   private func listen(
     _ name: String, backlog: Int32, _ address: TransportAddress
-  ) throws(TransportError) -> MemorySocket {
+  ) throws(TransportError) -> ClientSocket {
     do throws(SystemError) {
-      let socket = try MemorySocket()
+      let socket = try ClientSocket.unix()
       var name = name
       var result = name.withUTF8 {
         clinux_unix_bind(socket.descriptor, $0.baseAddress, $0.count, true)

@@ -54,7 +54,7 @@ struct TCPBinding {
     guard options.plaintext != .loopbackOnly || isAllowed else {
       throw PlaintextRule.listenError(address, bound)
     }
-    return true
+    return options.plaintext != .secured
   }
 
   /// A listening socket, which is the caller's, and the address that it is bound to.

@@ -56,7 +56,7 @@ public struct TCPConnector: Connector {
       throw error
     }
     let timings = winner.timings + [PhaseTiming(.identity, clock.now - connected)]
-    if peer.network?.isLoopback == false {
+    if options.plaintext != .secured, peer.network?.isLoopback == false {
       PlaintextRule.warn(logger, "A connection goes", ["address": "\(address)", "peer": "\(peer)"])
     }
     let channel = try await winner.socket.channel(on: options.group, configure: configure)

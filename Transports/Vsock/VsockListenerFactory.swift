@@ -108,6 +108,7 @@ struct VsockBinding {
     switch number {
     case EADDRINUSE: "another process listens there; stop it or choose another port"
     case EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE; choose a higher one"
+    case EPERM: "this process may not use vsock; a container's seccomp profile may forbid it"
     case EADDRNOTAVAIL: "the CID is not this machine's; write vsock://any:… to listen at all it has"
     case EAFNOSUPPORT where address.transport == "vsock":
       "there is no vsock on this machine; load its module: modprobe vsock"

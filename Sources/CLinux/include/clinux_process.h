@@ -65,6 +65,9 @@ int clinux_timer_create(void);
 // Lets the timer fire once, this long from now. 0 0 stops it.
 void clinux_timer_set(int timer, int64_t seconds, int64_t nanoseconds);
 
+// This process's environment, as `environ` has it now; ends with NULL.
+char *const *clinux_environment(void);
+
 // For a thread of our own: takes no signals (SIGPIPE among them), and has a name of at most 15
 // bytes that ps and debuggers show.
 void clinux_thread_set_up(const char *name);

@@ -1,23 +1,36 @@
 /// The failed tries of one connect, in bounded memory: tries that failed in the same way are one
-/// entry that counts them.
+/// entry that counts them, wherever in the order they came.
 struct AttemptLog {
-  /// Entries kept; what comes beyond them is counted with the entry most like it.
-  private static let limit = 32
+  /// Kinds of failure that are told apart. What comes beyond them is counted in an entry of its own.
+  private static let limit = 31
 
   private(set) var attempts: [TransportError.Attempt] = []
+  /// How many tries failed.
+  private(set) var count = 0
+  /// The failure that says most of why there is no connection: the last one, unless it was only
+  /// that the time for all tries ran out during it.
+  private(set) var decisive: AttemptFailure?
 
-  mutating func append(_ failure: AttemptFailure, took duration: Duration) {
-    if let last = attempts.indices.last, Self.isSame(attempts[last].failure, failure) {
-      count(duration, at: last)
+  /// - Parameter isCutShort: the try was ended because the time for all of them was up.
+  mutating func append(
+    _ failure: AttemptFailure, took duration: Duration, isCutShort: Bool = false
+  ) {
+    count += 1
+    if decisive == nil || !isCutShort { decisive = failure }
+    if let index = attempts.firstIndex(where: { Self.isSame($0.failure, failure) }) {
+      add(duration, at: index)
     } else if attempts.count < Self.limit {
       attempts.append(TransportError.Attempt(failure: failure, duration: duration))
+    } else if attempts.count == Self.limit {
+      let others = AttemptFailure(
+        phase: failure.phase, message: "in other ways", outlook: failure.outlook)
+      attempts.append(TransportError.Attempt(failure: others, duration: duration))
     } else {
-      let like = attempts.lastIndex { Self.isSame($0.failure, failure) }
-      count(duration, at: like ?? Self.limit - 1)
+      add(duration, at: Self.limit)
     }
   }
 
-  private mutating func count(_ duration: Duration, at index: Int) {
+  private mutating func add(_ duration: Duration, at index: Int) {
     attempts[index].duration += duration
     attempts[index].count += 1
   }

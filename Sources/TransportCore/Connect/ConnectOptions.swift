@@ -1,3 +1,4 @@
+public import Logging
 public import NIOCore
 
 /// How a connection is tried for.
@@ -31,13 +32,18 @@ public struct ConnectOptions: Sendable {
   /// Where the connection's event loop comes from. `nil`: the process's shared group.
   public var group: (any EventLoopGroup)?
   /// Where a network may be crossed without TLS. A layer that secures the connection sets it to
-  /// ``Plaintext/anywhere`` for the transport below it.
+  /// ``Plaintext/secured`` for the transport below it.
   public var plaintext: Plaintext
+  /// Where tries, refusals and the connection's end are logged. `nil`: nowhere.
+  public var logger: Logger?
+  /// Is told of every event of this connect and its connection.
+  public var observer: (any ConnectionObserver)?
 
   public init(
     timeout: Duration = .seconds(10), tryLimit: Duration = .seconds(5), mode: Mode = .failFast,
     policy: PeerPolicy? = nil, group: (any EventLoopGroup)? = nil,
-    plaintext: Plaintext = .loopbackOnly
+    plaintext: Plaintext = .loopbackOnly, logger: Logger? = nil,
+    observer: (any ConnectionObserver)? = nil
   ) {
     self.timeout = timeout
     self.tryLimit = tryLimit
@@ -45,6 +51,8 @@ public struct ConnectOptions: Sendable {
     self.policy = policy
     self.group = group
     self.plaintext = plaintext
+    self.logger = logger
+    self.observer = observer
   }
 }
 
@@ -52,6 +60,8 @@ public struct ConnectOptions: Sendable {
 public enum Plaintext: Sendable, Hashable {
   /// Not beyond this machine.
   case loopbackOnly
-  /// To any host: somebody decided so.
+  /// To any host: somebody decided so. A transport that then crosses a network warns of it.
   case anywhere
+  /// To any host: a layer above protects what this transport carries.
+  case secured
 }

@@ -33,6 +33,8 @@ public enum ConnectPhase: String, Sendable, Hashable, CaseIterable {
   /// What a transport says before it carries bytes, such as hybrid vsock's `CONNECT` and `OK`.
   case handshake
   case tls, identity
+  /// What a ``ReadinessProbe`` asks of a peer that is connected to.
+  case probe
   /// From the connection's being there until the peer's first byte. It is an event's, not one of
   /// ``Connection/timings``: it comes later.
   case firstByte = "first byte"

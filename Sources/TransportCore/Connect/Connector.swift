@@ -48,17 +48,20 @@ public struct AttemptFailure: Error, Sendable {
   public var outlook: Outlook
   /// What to do about it, for people.
   public var hint: String?
+  /// Who was at the other end, when it is that which failed.
+  public var peer: PeerIdentity?
   public var cause: (any Error)?
 
   public init(
     phase: ConnectPhase, errno: Int32 = 0, message: String, outlook: Outlook,
-    hint: String? = nil, cause: (any Error)? = nil
+    hint: String? = nil, peer: PeerIdentity? = nil, cause: (any Error)? = nil
   ) {
     self.phase = phase
     self.errno = errno
     self.message = message
     self.outlook = outlook
     self.hint = hint
+    self.peer = peer
     self.cause = cause
   }
 }

@@ -13,6 +13,7 @@ public final class AcceptLoop: Sendable {
   private let address: TransportAddress
   private let identify: Identify
   private let logger: Logger
+  private let report: AcceptReport
   private let counts = Mutex(ListenerStatistics())
   private let stop = Mutex(Stop())
 
@@ -21,9 +22,13 @@ public final class AcceptLoop: Sendable {
     var server: (any Channel)?
   }
 
-  public init(address: TransportAddress, logger: Logger, identify: @escaping Identify) {
+  public init(
+    address: TransportAddress, logger: Logger, observer: (any ConnectionObserver)? = nil,
+    identify: @escaping Identify
+  ) {
     self.address = address
     self.logger = logger
+    self.report = AcceptReport(address: address, logger: logger, observer: observer)
     self.identify = identify
   }
 
@@ -159,15 +164,15 @@ public final class AcceptLoop: Sendable {
   /// A connection that could not be admitted, or a failed accept(2). Neither ends the listener.
   private func caught(_ error: any Error) {
     switch error {
-    case let failure as AttemptFailure where failure.phase == .identity:
+    case let failure as AttemptFailure where failure.isRefusal:
       counts.withLock { $0.refused += 1 }
-      logger.warning("Refused a connection", metadata: metadata(failure.message))
+      report.refused(failure)
     case let failure as IOError:
       counts.withLock { $0.acceptErrors += 1 }
-      logger.error("Cannot accept for the moment", metadata: metadata(failure.description))
+      report.cannotAccept(failure)
     default:
       counts.withLock { $0.failed += 1 }
-      logger.error("A connection failed before it began", metadata: metadata("\(error)"))
+      report.failed(error)
     }
   }
 

@@ -34,15 +34,20 @@ public struct ListenOptions: Sendable {
   public var logger: Logger?
   /// Where a network may be listened on without TLS.
   public var plaintext: Plaintext
+  /// Is told of every event of the listener and its connections, when it was made by
+  /// ``TransportRegistry/listen(at:options:)``, and otherwise of refusals and failures only.
+  public var observer: (any ConnectionObserver)?
 
   public init(
     backlog: Int32 = 1024, handshakeLimit: Duration = .seconds(10),
-    group: (any EventLoopGroup)? = nil, logger: Logger? = nil, plaintext: Plaintext = .loopbackOnly
+    group: (any EventLoopGroup)? = nil, logger: Logger? = nil, plaintext: Plaintext = .loopbackOnly,
+    observer: (any ConnectionObserver)? = nil
   ) {
     self.backlog = backlog
     self.handshakeLimit = handshakeLimit
     self.group = group
     self.logger = logger
     self.plaintext = plaintext
+    self.observer = observer
   }
 }

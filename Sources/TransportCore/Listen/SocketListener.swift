@@ -1,4 +1,4 @@
-public import Logging
+internal import Logging
 public import NIOCore
 internal import Synchronization
 
@@ -38,7 +38,8 @@ public final class SocketListener: Listener {
     self.defaultPolicy = defaultPolicy
     self.cleanUp = cleanUp
     let logger = options.logger ?? Logger(label: "hawsepipe.\(address.transport).listener")
-    self.loop = AcceptLoop(address: address, logger: logger, identify: identify)
+    self.loop = AcceptLoop(
+      address: address, logger: logger, observer: options.observer, identify: identify)
     self.state = Mutex(.bound(descriptor))
   }
 

@@ -12,7 +12,8 @@ struct DialFlags: ParsableArguments {
     help: "Try again until the peer is ready: while it is not there, refuses, or is mute.")
   var wait = false
 
-  @Option(help: ArgumentHelp("The peer's user must be this one; may be repeated.", valueName: "uid"))
+  @Option(
+    help: ArgumentHelp("The peer's user must be this one; may be repeated.", valueName: "uid"))
   var peerUID: [UInt32] = []
 
   @Option(help: ArgumentHelp("The peer must be in this VM; may be repeated.", valueName: "cid"))

@@ -3,9 +3,5 @@ import TransportCore
 
 enum Transports {
   /// All transports of the umbrella; an executable adds what the umbrella leaves out.
-  static let registry = {
-    var registry = TransportRegistry.standard
-    registry.register(TemporaryUnixListenerFactory())
-    return registry
-  }()
+  static let registry = TransportRegistry.standard
 }

@@ -57,6 +57,9 @@ public final class ConformanceServer: Sendable {
   /// What the handlers of all connections saw.
   var events: [Seen.Event] { seen.all }
 
+  /// How an operation ended that has no way, or perhaps no dialer left, to say so.
+  func verdict(of seed: UInt64) -> Verdict? { reports.withLock { $0[seed] } }
+
   private static func request(from wire: Wire) async throws -> Request? {
     guard var bytes = try await wire.receive(atMost: Request.length) else { return nil }
     var rest = try await wire.receive(exactly: Request.length - bytes.readableBytes)
@@ -68,16 +71,21 @@ public final class ConformanceServer: Sendable {
     let size = request.size
     switch request.operation {
     case .exchange:
-      let verdict = await Self.verdict { try await wire.receive(request.dialersBytes, size) }
+      let verdict = await Self.verdictOfAction {
+        try await wire.receive(request.dialersBytes, size)
+      }
       try await wire.send(verdict.encoded)
       try await wire.send(request.listenersBytes, size)
     case .both:
       async let sent: Void = wire.send(request.listenersBytes, size)
-      let verdict = await Self.verdict { try await wire.receive(request.dialersBytes, size) }
+      let verdict = await Self.verdictOfAction {
+        try await wire.receive(request.dialersBytes, size)
+      }
       try await sent
       try await wire.send(verdict.encoded)
     case .readToEnd:
       let verdict = await Self.verdict { try await wire.receiveToEnd(request.dialersBytes) }
+      reports.withLock { $0[request.seed] = verdict }
       try await wire.send(verdict.encoded)
       try await wire.send(request.listenersBytes, size)
       try await wire.close()
@@ -121,7 +129,7 @@ public final class ConformanceServer: Sendable {
     }
   }
 
-  private static func verdict(_ body: () async throws -> Void) async -> Verdict {
+  private static func verdictOfAction(_ body: () async throws -> Void) async -> Verdict {
     await verdict { () async throws -> Int in
       try await body()
       return 0

@@ -82,7 +82,8 @@ struct ProxyCommand: AsyncParsableCommand {
       let logger = logging.logger()
       let options = RelayOptions(
         connect: dialling.options, policy: listening.policy, maxConnections: maxConnections,
-        idleLimit: idleLimit.map { .seconds($0) }, lifetimeLimit: lifetimeLimit.map { .seconds($0) },
+        idleLimit: idleLimit.map { .seconds($0) },
+        lifetimeLimit: lifetimeLimit.map { .seconds($0) },
         logger: logger)
       // What cannot be dialled at all is found out before anything is bound.
       _ = try registry.connector(for: far)

@@ -1,4 +1,3 @@
-import Foundation
 import Glibc
 import TransportCore
 import TransportRelay
@@ -39,7 +38,7 @@ struct ProxyReport: Sendable {
     if json {
       print(Line(event: "listening", address: "\(address)"))
     } else {
-      write("listening at \(address)\n", to: STDOUT_FILENO)
+      Output.line("listening at \(address)")
     }
   }
 
@@ -68,32 +67,18 @@ struct ProxyReport: Sendable {
   private func print(_ event: String, _ statistics: RelayStatistics) {
     if json { return print(Line(event: event, statistics: Counters(statistics))) }
     let start = event == "statistics" ? "" : "\(event): "
-    write(
-      "hawse: \(start)\(statistics.open) open, \(statistics.total) in all, "
+    Output.note(
+      "\(start)\(statistics.open) open, \(statistics.total) in all, "
         + "\(statistics.bytesFromNear) B to the far side, \(statistics.bytesFromFar) B back; "
         + "\(statistics.refused) refused, \(statistics.failed) not connected, "
-        + "\(statistics.broken) broken\n", to: STDERR_FILENO)
+        + "\(statistics.broken) broken")
   }
 
   private func print(_ line: Line) {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     do {
-      write(String(decoding: try encoder.encode(line), as: UTF8.self) + "\n", to: STDOUT_FILENO)
+      try Output.jsonLine(line)
     } catch {
       Output.note("cannot print a report: \(error)")
-    }
-  }
-
-  /// At once, whatever it goes to: whoever waits for the line waits for all of it. A reader that went
-  /// away is nothing to end for.
-  private func write(_ text: String, to descriptor: Int32) {
-    var rest = Array(text.utf8)[...]
-    while !rest.isEmpty {
-      let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-      if count < 0 && errno == EINTR { continue }
-      guard count > 0 else { return }
-      rest = rest.dropFirst(count)
     }
   }
 }

@@ -1,0 +1,26 @@
+internal import COpenSSL
+
+#if canImport(Glibc)
+  internal import Glibc
+#endif
+
+/// IP addresses as text and as the bytes of a certificate.
+enum IPLiteral {
+  /// The 4 or 16 bytes of a literal; nil when it is none.
+  static func bytes(_ text: String) -> [UInt8]? {
+    for (family, count) in [(AF_INET, 4), (AF_INET6, 16)] {
+      var bytes = [UInt8](repeating: 0, count: count)
+      if inet_pton(family, text, &bytes) == 1 { return bytes }
+    }
+    return nil
+  }
+
+  /// The literal of a certificate's bytes; nil when they are no address.
+  static func text(_ bytes: [UInt8]) -> String? {
+    guard bytes.count == 4 || bytes.count == 16 else { return nil }
+    var text = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
+    let family = bytes.count == 4 ? AF_INET : AF_INET6
+    guard inet_ntop(family, bytes, &text, socklen_t(text.count)) != nil else { return nil }
+    return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+}

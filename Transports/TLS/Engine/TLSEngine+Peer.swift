@@ -1,0 +1,124 @@
+internal import COpenSSL
+internal import TransportCore
+
+/// Who the peer is and whether it is the right one.
+extension TLSEngine {
+  /// Called by OpenSSL in the middle of a full handshake, so that a refusal is an alert to the peer.
+  func verify(_ store: OpaquePointer) -> Bool {
+    guard context.configuration.verification == .full || context.role == .server else {
+      // Nobody looks: the result must not read as a success later.
+      X509_STORE_CTX_set_error(store, X509_V_ERR_UNSPECIFIED)
+      return true
+    }
+    guard X509_verify_cert(store) == 1 else {
+      certificateProblem = .chain(store)
+      return false
+    }
+    guard let certificate = X509_STORE_CTX_get0_cert(store) else { return false }
+    certificateProblem = nameProblem(certificate)
+    if certificateProblem != nil { X509_STORE_CTX_set_error(store, X509_V_ERR_HOSTNAME_MISMATCH) }
+    return certificateProblem == nil
+  }
+
+  /// What a resumed session has to be asked again: its certificate's names and dates. OpenSSL resumes
+  /// without a look at them.
+  func checkResumed() -> CertificateProblem? {
+    guard SSL_session_reused(ssl) == 1, verifies, let certificate = SSL_get0_peer_certificate(ssl)
+    else { return nil }
+    let notAfter = X509Handle(sharing: certificate).notAfter
+    if notAfter < CalendarDate.now { return .expiredSince(notAfter) }
+    return nameProblem(certificate)
+  }
+
+  private var verifies: Bool {
+    let configuration = context.configuration
+    return context.role == .client
+      ? configuration.verification == .full : configuration.clientCertificates != .none
+  }
+
+  private func nameProblem(_ certificate: OpaquePointer) -> CertificateProblem? {
+    guard !expected.isEmpty else { return nil }
+    let names = CertificateNames(certificate)
+    if expected.contains(where: { $0.matches(certificate, names) }) { return nil }
+    return .wrongName(names, subject: X509Handle(sharing: certificate).subject)
+  }
+
+  /// Keeps a session for later connections to the same server.
+  ///
+  /// - Returns: whether the reference was taken over.
+  func keep(_ session: OpaquePointer) -> Bool {
+    guard let sessionKey, SSL_SESSION_is_resumable(session) == 1,
+      !verifies || SSL_get_verify_result(ssl) == Int(X509_V_OK)
+    else { return false }
+    context.sessions.add(TLSSession(owning: session), for: sessionKey)
+    return true
+  }
+
+  var version: TLSIdentity.Version { SSL_version(ssl) == TLS1_3_VERSION ? .tls13 : .tls12 }
+
+  /// Whether the server's verdict on this side's certificate is still to come: TLS 1.3's client is
+  /// through with its handshake before the server has read it (RFC 8446, 4.4.2.4).
+  var awaitsVerdict: Bool {
+    context.role == .client && wasAskedForCertificate && version == .tls13
+      && SSL_session_reused(ssl) == 0
+  }
+
+  var applicationProtocol: String? {
+    var bytes: UnsafePointer<UInt8>?
+    var count: UInt32 = 0
+    SSL_get0_alpn_selected(ssl, &bytes, &count)
+    guard let bytes, count > 0 else { return nil }
+    return String(decoding: UnsafeBufferPointer(start: bytes, count: Int(count)), as: UTF8.self)
+  }
+
+  /// Once the handshake is done.
+  var identity: TLSIdentity {
+    let leaf = SSL_get0_peer_certificate(ssl).map { X509Handle(sharing: $0) }
+    let names = leaf.map { CertificateNames($0) }
+    let isVerified =
+      verifies && leaf != nil && SSL_get_verify_result(ssl) == Int(X509_V_OK)
+    return TLSIdentity(
+      version: version,
+      cipher: SSL_CIPHER_standard_name(SSL_get_current_cipher(ssl)).map { String(cString: $0) }
+        ?? "",
+      alpn: applicationProtocol, chain: chain(leaf), isVerified: isVerified,
+      isResumed: SSL_session_reused(ssl) == 1, dnsNames: names?.dns ?? [],
+      ipAddresses: names?.ips ?? [], uris: names?.uris ?? [])
+  }
+
+  /// The peer's own certificate and what it sent with it. Of a session that was resumed by a ticket,
+  /// only its own is known.
+  private func chain(_ leaf: X509Handle?) -> [TLSIdentity.Certificate] {
+    guard let leaf else { return [] }
+    var chain = [leaf.summary]
+    let sent = SSL_get_peer_cert_chain(ssl)
+    // A server's view of the chain lacks the client's own certificate.
+    let first: Int32 = context.role == .client ? 1 : 0
+    let count = hp_x509_count(sent)
+    if first < count {
+      for index in first..<count {
+        guard let certificate = hp_x509_at(sent, index) else { continue }
+        chain.append(X509Handle(sharing: certificate).summary)
+      }
+    }
+    return chain
+  }
+}
+
+extension TLSPeerName {
+  func matches(_ certificate: OpaquePointer, _ names: CertificateNames) -> Bool {
+    switch self {
+    case .dns(let name):
+      let flags = UInt32(X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS)
+      return X509_check_host(certificate, name, 0, flags, nil) == 1
+    case .ip(let text):
+      return X509_check_ip_asc(certificate, text, 0) == 1
+    case .uri(let uri):
+      return names.uris.contains { $0.utf8.elementsEqual(uri.utf8) }
+    case .trustDomain(let domain):
+      guard names.uris.count == 1 else { return false }
+      let start = "spiffe://\(domain)/".utf8
+      return names.uris[0].utf8.count > start.count && names.uris[0].utf8.starts(with: start)
+    }
+  }
+}
