@@ -4,64 +4,43 @@ internal import TransportCore
 
 /// The conformance checks, one after the other, with a line for each.
 struct Checks {
-  /// Whom to check against.
-  enum Target {
-    /// Listeners in this machine, dialled as CID 1.
-    case loopback
-    /// A sibling guest that serves.
-    case sibling(UInt32)
+  private let subject: Subject
+  private let conformance: ConformanceSubject
 
-    /// As ``words`` has it.
-    init?(_ words: some Collection<String>) {
-      switch (words.first, words.dropFirst().first.flatMap { UInt32($0) }) {
-      case ("loopback", nil): self = .loopback
-      case ("sibling", .some(let cid)): self = .sibling(cid)
-      default: return nil
-      }
-    }
-
-    var words: [String] {
-      switch self {
-      case .loopback: ["loopback"]
-      case .sibling(let cid): ["sibling", "\(cid)"]
-      }
-    }
-
-    var subject: ConformanceSubject {
-      switch self {
-      case .loopback: .loopback
-      case .sibling(let cid): .sibling(cid)
-      }
-    }
+  init(_ subject: Subject) {
+    self.subject = subject
+    conformance = subject.conformance
   }
 
-  private let target: Target
-  private let subject: ConformanceSubject
-
-  init(_ target: Target) {
-    self.target = target
-    subject = target.subject
+  /// Runs all checks of all subjects, and says how this machine is seen.
+  static func run(_ subjects: [Subject]) async throws -> Bool {
+    try await Introduction.run(subjects)
+    var isWell = true
+    for subject in subjects {
+      let passed = await Checks(subject).run()
+      isWell = isWell && passed
+    }
+    return isWell
   }
 
-  /// Runs them all.
-  func run() async -> Bool {
+  private func run() async -> Bool {
+    let checks =
+      ConformanceCheck.all(for: conformance) + ConformanceCheck.alone(for: conformance)
     var failed = 0
-    var passed = 0
-    for check in ConformanceCheck.all(for: subject) + ConformanceCheck.alone(for: subject) {
+    for check in checks {
       let began = ContinuousClock.now
       let complaint = check.needsOwnProcess ? await apart(check) : await complaint(of: check)
-      let words = "\(target.words.joined(separator: " ")): \(check.name)"
-      let took = "(\(ContinuousClock.now - began))"
+      let took = ContinuousClock.now - began
+      let words = "\(subject): \(check.name) (\(Int(took / .milliseconds(1))) ms)"
       if let complaint {
         failed += 1
-        GuestPeer.say("FAILED \(words): \(complaint) \(took)")
+        GuestPeer.say("FAILED \(words): \(complaint)")
       } else {
-        passed += 1
-        GuestPeer.say("passed \(words) \(took)")
+        GuestPeer.say("passed \(words)")
       }
     }
-    GuestPeer.say("checks of \(subject.name): \(passed) passed, \(failed) failed")
-    return failed == 0 && passed > 0
+    GuestPeer.say("checks of \(subject): \(checks.count - failed) passed, \(failed) failed")
+    return failed == 0
   }
 
   /// Runs one, in a process that has nothing else to do.
@@ -76,8 +55,8 @@ struct Checks {
   }
 
   private func complaint(of check: ConformanceCheck) async -> String? {
-    do {
-      try await check.run(against: subject)
+    do throws(ConformanceFailure) {
+      try await check.run(against: conformance)
       return nil
     } catch {
       return error.message
@@ -87,7 +66,7 @@ struct Checks {
   private func apart(_ check: ConformanceCheck) async -> String? {
     do {
       let run = try await Command(
-        "/proc/self/exe", arguments: ["check-one", check.name] + target.words, environment: []
+        "/proc/self/exe", arguments: ["check-one", check.name, "\(subject)"]
       ).run(timeout: .seconds(240))
       guard !run.status.isSuccess else { return nil }
       return "\(run.status): "

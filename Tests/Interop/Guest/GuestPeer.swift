@@ -5,9 +5,8 @@ internal import Glibc
 ///
 ///     vsock-guest-peer hello                     says so
 ///     vsock-guest-peer serve [announce] [late]   serves, see Services; tells the host so
-///     vsock-guest-peer check-loopback            runs the conformance checks against this machine
-///     vsock-guest-peer check-sibling CID         and against a guest that serves
-///     vsock-guest-peer check-one NAME SUBJECT…   runs one check, in a process of its own
+///     vsock-guest-peer check SUBJECT...          runs the conformance checks, see Subject
+///     vsock-guest-peer check-one NAME SUBJECT    runs one check, in a process of its own
 ///
 /// Every line that it prints begins with `guest: `, since kernel and firmware print, too.
 @main
@@ -32,13 +31,13 @@ enum GuestPeer {
     case "serve":
       try await Services.run(announcing: rest.contains("announce"), late: rest.contains("late"))
       return true
-    case "check-loopback": return await Checks(.loopback).run()
-    case "check-sibling":
-      guard let cid = rest.first.flatMap({ UInt32($0) }) else { break }
-      return await Checks(.sibling(cid)).run()
+    case "check":
+      let subjects = rest.compactMap(Subject.init)
+      guard !subjects.isEmpty, subjects.count == rest.count else { break }
+      return try await Checks.run(subjects)
     case "check-one":
-      guard let name = rest.first, let target = Checks.Target(rest.dropFirst()) else { break }
-      return await Checks(target).run(named: name)
+      guard rest.count == 2, let subject = Subject(rest[1]) else { break }
+      return await Checks(subject).run(named: rest[0])
     default: break
     }
     say("does not understand: \(arguments.joined(separator: " "))")

@@ -9,6 +9,9 @@ enum Services {
   static let conformance: UInt32 = 1024
   /// A conformance server that speaks first.
   static let greetingConformance: UInt32 = 1025
+  /// The same for siblings, see SmallPackets.
+  static let siblings: UInt32 = 1034
+  static let siblingsGreeting: UInt32 = 1035
   /// Sends 10,000 bytes, and leaves it to the peer to close.
   static let speakingFirst: UInt32 = 1026
   /// Says who the peer is, `cid CID`, and closes.
@@ -20,13 +23,17 @@ enum Services {
   /// The host's port where it is told that this guest is ready.
   static let announcement: UInt32 = 5000
 
-  /// Serves until the machine is gone.
-  static func run(announcing: Bool, late: Bool) async throws {
+  /// Serves until the machine is gone or the task is cancelled.
+  static func run(announcing: Bool = false, late: Bool = false) async throws {
     try await withThrowingTaskGroup(of: Void.self) { group in
-      for (port, greets) in [(conformance, false), (greetingConformance, true)] {
+      let servers = [
+        (conformance, greets: false, small: false), (greetingConformance, true, false),
+        (siblings, false, true), (siblingsGreeting, true, true),
+      ]
+      for (port, greets, small) in servers {
         // The vsock device between host and guest does not carry half-close.
         let server = ConformanceServer(greets: greets, halfClose: false)
-        let listener = try await listen(port)
+        let listener = try VsockListenerFactory().listen(onBound: port, smallPackets: small)
         group.addTask {
           try await listener.run(
             policy: .anyone, configure: server.configure, onConnection: server.serve)
@@ -39,7 +46,7 @@ enum Services {
       if announcing { try await announce() }
       if late {
         try await Task.sleep(for: .seconds(3))
-        try await serve(Self.late, in: &group) { _ in ByteBuffer(string: "late") }
+        try await serve(Self.late, ends: true, in: &group) { _ in ByteBuffer(string: "late") }
         GuestPeer.say("serves late")
       }
       // None of them ends by itself.
@@ -48,7 +55,7 @@ enum Services {
   }
 
   /// Byte `i` is that of `i * 31 + i / 256`, so that bytes that moved are seen.
-  static func pattern(_ count: Int) -> ByteBuffer {
+  private static func pattern(_ count: Int) -> ByteBuffer {
     ByteBuffer(bytes: (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) })
   }
 

@@ -64,7 +64,8 @@ final class VirtualMachines: Sendable {
   /// Lets go of the tether and waits for everything that hung on it to be gone.
   func end() async {
     tether.cut()
-    let children = [keeper, daemon.value].compactMap { $0 } + machines.compactMap { $0.child.value }
+    let children =
+      [keeper, daemon.value].compactMap { $0 } + machines.compactMap { $0.child.value }
     for child in children {
       do {
         _ = try await within(.seconds(30), "the end of a tethered process") {
