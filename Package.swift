@@ -193,7 +193,8 @@ let package = Package(
     .executableTarget(
       name: "vsock-guest-peer",
       dependencies: [
-        "TransportConformance", "VsockTransport", "TransportCore", nioCore, nioPosix,
+        "TransportConformance", "VsockTransport", "TransportCore", "ProcessSupervision", "CLinux",
+        nioCore,
       ],
       path: "Tests/Interop/Guest", swiftSettings: strict),
     .testTarget(
