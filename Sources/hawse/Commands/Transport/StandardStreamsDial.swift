@@ -21,7 +21,7 @@ struct StandardStreamsDial {
   func run() async throws {
     signal(SIGPIPE, SIG_IGN)
     let address = try registry.parse(address)
-    let bridge = Bridge(
+    let bridge = try Bridge(
       options: RelayOptions(connect: connect, endLimit: endLimit, logger: logger))
     var pair: [Int32] = [-1, -1]
     let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
