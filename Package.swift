@@ -162,9 +162,9 @@ let package = Package(
     transportTests("HybridVsock", ["UnixTransport"]),
     transportTests("TCP"),
     transportTests("TLS", ["TCPTransport", "UnixTransport", "HybridVsockTransport", nioTLS]),
-    transportTests("FileDescriptor"),
+    transportTests("FileDescriptor", ["UnixTransport", "TCPTransport"]),
     transportTests("Memory"),
-    transportTests("Exec", ["ProcessSupervision"]),
+    transportTests("Exec", ["ProcessSupervision", "UnixTransport"]),
     .testTarget(
       name: "TransportConformanceTests",
       dependencies: [
@@ -193,7 +193,8 @@ let package = Package(
     .executableTarget(
       name: "vsock-guest-peer",
       dependencies: [
-        "TransportConformance", "VsockTransport", "TransportCore", nioCore, nioPosix,
+        "TransportConformance", "VsockTransport", "TransportCore", "ProcessSupervision", "CLinux",
+        nioCore,
       ],
       path: "Tests/Interop/Guest", swiftSettings: strict),
     .testTarget(

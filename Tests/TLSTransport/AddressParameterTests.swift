@@ -91,4 +91,43 @@ import TransportCore
       #expect(error.code == .nothingInCommon)
     }
   }
+
+  @Test("A program's profile holds for all addresses, which still come before it")
+  func programProfile() async throws {
+    let pki = try TestPKI()
+    func profile(_ name: String, _ rest: String) throws -> TLSLayer {
+      let json = """
+        {"ca": "ca.pem", "cert": "\(name).pem", "key": "\(name).key", \(rest)}
+        """
+      return try TLSLayer(profile: pki.directory.write("\(name).json", Array(json.utf8)))
+    }
+    let server = try profile(
+      "server", #""clientcert": "optional", "servername": "other.example", "alpn": ["a", "b"]"#)
+    let client = try profile("client", #""servername": "build-7.example", "alpn": "a""#)
+    try await withServer(pki, pki.server(), layer: server) { _ in
+      for (parameters, expected) in [([], "a"), ([("alpn", "b")], "b")] {
+        let connection = try await connect(
+          pki, pki.client(), layer: client, parameters: parameters)
+        #expect(connection.tls?.alpn == expected)
+        await connection.close()
+      }
+    }
+  }
+
+  @Test(
+    "A program's profile that cannot work is refused at once",
+    arguments: [
+      (nil, "No such file"), (#"{"veryfy": "none"}"#, "veryfy"),
+      (#"{"cert": "client.pem"}"#, "without a private key"),
+      (#"{"ca": "ca.pem", "verify": "none"}"#, "verification is turned off"),
+    ])
+  func badProgramProfile(_ json: String?, _ word: String) throws {
+    let pki = try TestPKI()
+    if let json { try pki.directory.write("profile.json", Array(json.utf8)) }
+    let error = #expect(throws: TransportError.self) {
+      try TLSLayer(profile: pki.path("profile.json"))
+    }
+    #expect(error?.code == .invalidConfiguration)
+    #expect(error?.description.contains(word) == true, "\(String(describing: error))")
+  }
 }

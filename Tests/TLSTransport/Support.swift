@@ -111,13 +111,14 @@ final class TestPKI: Sendable {
 
 /// Listens with TLS over a unix socket while `body` runs, each connection served by `serve`.
 func withServer<T: Sendable>(
-  _ pki: TestPKI, _ configuration: TLSConfiguration, policy: PeerPolicy? = nil,
-  options: ListenOptions = ListenOptions(), rpc: TransportAddress.RPCProtocol? = nil,
+  _ pki: TestPKI, _ configuration: TLSConfiguration, layer: TLSLayer? = nil,
+  policy: PeerPolicy? = nil, options: ListenOptions = ListenOptions(),
+  rpc: TransportAddress.RPCProtocol? = nil,
   serve: @escaping @Sendable (Connection) async -> Void = { await $0.closed() },
   handlers: @escaping @Sendable () -> [any ChannelHandler] = { [EchoHandler()] },
   _ body: (any Listener) async throws -> T
 ) async throws -> T {
-  let layer = TLSLayer(configuration)
+  let layer = layer ?? TLSLayer(configuration)
   var address = pki.address()
   address.rpc = rpc
   let inner = try UnixListener(bindingTo: address.inner, options: .init(replacing: true))

@@ -24,7 +24,8 @@ struct TLSConnector: Connector {
       try configure(channel)
     }
     do throws(AttemptFailure) {
-      return try await finish(connection, address, options)
+      return try await TLSHandler.admit(
+        connection, at: address, policy: options.policy ?? .anyone)
     } catch {
       await connection.channel.closeAndWait()
       throw error
@@ -43,26 +44,6 @@ struct TLSConnector: Connector {
     } catch {
       throw AttemptFailure(error)
     }
-  }
-
-  private func finish(
-    _ connection: Connection, _ address: TransportAddress, _ options: ConnectOptions
-  ) async throws(AttemptFailure) -> Connection {
-    let outcome = try await TLSHandler.outcome(on: connection.channel)
-    let began = ContinuousClock.now
-    var peer = connection.peer
-    peer.tls = outcome.identity
-    if let policy = options.policy, !policy.allows(peer) {
-      throw AttemptFailure.refused(peer, by: policy)
-    }
-    let timings =
-      connection.timings + [
-        PhaseTiming(.tls, outcome.duration), PhaseTiming(.identity, ContinuousClock.now - began),
-      ]
-    try await TLSHandler.open(connection.channel)
-    guard !Task.isCancelled else { throw .cancelled(during: .tls) }
-    return Connection(
-      channel: connection.channel, address: address, peer: peer, timings: timings)
   }
 }
 

@@ -1,4 +1,5 @@
 internal import COpenSSL
+internal import TransportCore
 
 /// One connection's TLS: OpenSSL's state, driven by bytes in and bytes out. It does no I/O and knows
 /// no event loop; whoever owns it calls it from one thread at a time.
@@ -37,6 +38,8 @@ final class TLSEngine {
   var certificateProblem: CertificateProblem?
   /// Whether the peer asked for this side's certificate; clients only.
   var wasAskedForCertificate = false
+  /// Who is let in, known before the handshake begins.
+  var admission: TLSAdmission?
 
   /// - Parameters:
   ///   - serverName: what a client says that it wants to reach (SNI).
@@ -160,14 +163,18 @@ final class TLSEngine {
     ERR_clear_error()
   }
 
-  /// Gives a client the means to resume (TLS 1.3), which also tells it that it was let in.
-  func sendTicket() {
-    guard context.role == .server, context.configuration.resumesSessions,
-      SSL_version(ssl) == TLS1_3_VERSION
-    else { return }
+  /// Tells a client that it was let in, which TLS 1.3 has no message for: by the ticket to resume
+  /// with, or, when there is none and the client waits for an answer to its certificate, by a new key.
+  func welcome() {
+    guard context.role == .server, version == .tls13 else { return }
     ERR_clear_error()
-    // Without a ticket the next handshake is a full one: nothing worse.
-    if SSL_new_session_ticket(ssl) == 1 { _ = SSL_do_handshake(ssl) }
+    // Without a ticket the next handshake is a full one, and a client that is told nothing waits for
+    // longer: nothing worse.
+    if context.configuration.resumesSessions {
+      if SSL_new_session_ticket(ssl) == 1 { SSL_do_handshake(ssl) }
+    } else if context.configuration.clientCertificates != .none {
+      if SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1 { SSL_do_handshake(ssl) }
+    }
     ERR_clear_error()
   }
 

@@ -23,7 +23,9 @@ extension TLSHandler {
       plaintext = buffer
       // A key update's answer, or an alert.
       sendOutput(context)
-      if isVerdict(end, buffer, of: input) { acceptVerdict() }
+      if isVerdict(end, buffer, of: input) { acceptVerdict(context) }
+      // Whoever was let in just now may have had enough already.
+      guard state == .open else { return }
       if buffer.readableBytes > 0 {
         hasDelivered = true
         wantsBytes = false
@@ -70,7 +72,7 @@ extension TLSHandler {
   /// The peer sends no more, and says so: the end is the end.
   private func receiveClose(_ context: ChannelHandlerContext) {
     guard !hasReceivedClose else { return }
-    if isAwaitingVerdict { return fail(context, .hungUpOnCertificate, sendsAlert: false) }
+    if isAwaitingVerdict { return fail(context, TLSError.hungUpOnCertificate, sendsAlert: false) }
     hasReceivedClose = true
     context.fireUserInboundEventTriggered(TLSUserEvent.shutdownCompleted)
     if hasSentClose { return context.close(promise: nil) }
