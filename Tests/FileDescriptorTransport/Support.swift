@@ -77,7 +77,9 @@ enum Made {
   }
 
   static func accepted(_ listener: Int32) throws -> Int32 {
-    try check(accept4(listener, nil, nil, flags), "accept4")
+    let descriptor = try check(accept(listener, nil, nil), "accept")
+    if isPrivate { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
+    return descriptor
   }
 
   /// A blocking connect.
