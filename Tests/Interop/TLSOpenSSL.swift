@@ -38,7 +38,8 @@ enum TLSOpenSSL {
   static func withServer<Value>(
     _ arguments: [String], _ body: (OpenSSLProcess, Int) async throws -> Value
   ) async throws -> Value {
-    try await OpenSSLProcess.run(arguments: ["s_server", "-accept", "127.0.0.1:0"] + arguments) { server in
+    try await OpenSSLProcess.run(arguments: ["s_server", "-accept", "127.0.0.1:0"] + arguments) {
+      server in
       try await body(server, try await server.port())
     }
   }

@@ -31,7 +31,8 @@ final class OpenSSLFixture: Sendable {
   static func make() async throws -> OpenSSLFixture {
     var template = Array("/tmp/hawsepipe-tls-XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else { throw SystemError("mkdtemp", errno: errno) }
-    let directory = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+    let directory = String(
+      decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
     do {
       let authority = try await OpenSSLAuthority.make(named: "ca", in: directory)
       return OpenSSLFixture(
