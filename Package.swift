@@ -202,7 +202,7 @@ let package = Package(
         "hawse", "ShimManagement", "ContainerdClient", "ContainerdAPI", "ShimProtocol",
         "ProcessSupervision", "LinuxSystem", "TTRPC", "RPCCore", "TransportCore", "UnixTransport",
         "Hawsepipe", "TransportConformance", "TLSTransport", "TCPTransport",
-        "HybridVsockTransport", "VsockTransport", "ExecTransport", nioCore, nioPosix, nioSSL,
+        "HybridVsockTransport", "VsockTransport", "ExecTransport", nioCore, nioPosix, nioTLS, nioSSL,
         protobuf,
       ],
       path: "Tests/Interop", exclude: ["Guest", "Peers"], swiftSettings: strict),
