@@ -198,7 +198,9 @@ final class TLSListening: Sendable, ConnectionObserver {
           try heard.listen(on: channel)
         } onConnection: { connection in
           guard let heard = known.value[ObjectIdentifier(connection.channel)] else { return }
-          listening.ends.update { $0.append(TLSEnd(connection.channel, heard, tls: connection.peer.tls)) }
+          listening.ends.update {
+            $0.append(TLSEnd(connection.channel, heard, tls: connection.peer.tls))
+          }
           // However it ended, it ended.
           try? await connection.channel.closeFuture.get()
         }

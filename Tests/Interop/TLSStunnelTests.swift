@@ -7,38 +7,6 @@ import TLSTransport
 import Testing
 import TransportCore
 
-/// What stands in front of a shim that knows nothing of TLS.
-enum Stunnel {
-  static let executable = "/usr/bin/stunnel4"
-
-  /// Runs stunnel in front of a unix socket while `body` runs; it wants clients' certificates.
-  static func run<Value>(
-    before socket: String, _ tls: OpenSSLFixture, _ body: (Int) async throws -> Value
-  ) async throws -> Value {
-    let path = "\(tls.directory)/\(OpenSSLFixture.unique("stunnel")).conf"
-    try HostFiles.write(
-      path,
-      """
-      foreground = yes
-      pid =
-      syslog = no
-      debug = info
-      [shim]
-      accept = 127.0.0.1:0
-      connect = \(socket)
-      cert = \(tls.server.certificate)
-      key = \(tls.server.key)
-      CAfile = \(tls.authority.certificate)
-      verifyChain = yes
-      requireCert = yes
-
-      """)
-    return try await OpenSSLProcess.run(executable, arguments: [path]) { process in
-      try await body(try await process.port(after: "bound to 127.0.0.1:"))
-    }
-  }
-}
-
 extension RealShim {
   @Suite("behind stunnel", .openSSL)
   struct BehindTLS {
@@ -52,7 +20,10 @@ extension RealShim {
       let tls = try #require(OpenSSLFixture.current)
       try await HawseFixture.use { hawse in
         try await hawse.sandbox("pod1")
-        try await Stunnel.run(before: try await socket(hawse), tls) { port in
+        try await Stunnel.run(
+          "127.0.0.1:0", before: "connect = \(try await socket(hawse))", tls
+        ) { stunnel in
+          let port = try await stunnel.port(after: "bound to 127.0.0.1:")
           let registry = TransportRegistry.standard
           let place = "127.0.0.1:\(port)?ca=\(tls.authority.certificate)"
           let address = try registry.parse("ttrpc+tls://\(place)&\(tls.client.parameters)")
@@ -78,7 +49,10 @@ extension RealShim {
       let tls = try #require(OpenSSLFixture.current)
       try await HawseFixture.use { hawse in
         try await hawse.sandbox("pod1")
-        try await Stunnel.run(before: try await socket(hawse), tls) { port in
+        try await Stunnel.run(
+          "127.0.0.1:0", before: "connect = \(try await socket(hawse))", tls
+        ) { stunnel in
+          let port = try await stunnel.port(after: "bound to 127.0.0.1:")
           let address =
             "ttrpc+tls://127.0.0.1:\(port)?ca=\(tls.authority.certificate)&\(tls.client.parameters)"
           let shims = hawse.shims

@@ -96,9 +96,10 @@ final class OpenSSLProcess: Sendable {
 
   /// Kills it, if it still runs, and waits until it is gone.
   func kill() async throws {
-    endInput()
     child.signal(SIGKILL)
     try await end()
+    // Not before: the end of its input would let it say goodbye.
+    endInput()
   }
 
   /// The port that it printed behind a word, once it has.
