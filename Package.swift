@@ -143,8 +143,8 @@ let package = Package(
     .executableTarget(
       name: "hawse",
       dependencies: [
-        "ContainerdAPI", "ContainerdClient", "Hawsepipe", "RPCCore", "ShimManagement",
-        "ShimProtocol", "TLSTransport", "TTRPC", "TransportCore", "TransportRelay", argumentParser,
+        "ContainerdAPI", "ContainerdClient", "Hawsepipe", "LinuxSystem", "RPCCore",
+        "ShimManagement", "ShimProtocol", "TLSTransport", "TTRPC", "TransportCore", "TransportRelay", argumentParser,
         logging, nioCore, nioPosix, protobuf,
       ],
       path: "Sources/hawse", swiftSettings: strict),
@@ -162,9 +162,9 @@ let package = Package(
     transportTests("HybridVsock", ["UnixTransport"]),
     transportTests("TCP"),
     transportTests("TLS", ["TCPTransport", "UnixTransport", "HybridVsockTransport", nioTLS]),
-    transportTests("FileDescriptor"),
+    transportTests("FileDescriptor", ["UnixTransport", "TCPTransport"]),
     transportTests("Memory"),
-    transportTests("Exec", ["ProcessSupervision"]),
+    transportTests("Exec", ["ProcessSupervision", "UnixTransport"]),
     .testTarget(
       name: "TransportConformanceTests",
       dependencies: [
@@ -193,7 +193,8 @@ let package = Package(
     .executableTarget(
       name: "vsock-guest-peer",
       dependencies: [
-        "TransportConformance", "VsockTransport", "TransportCore", nioCore, nioPosix,
+        "TransportConformance", "VsockTransport", "TransportCore", "ProcessSupervision", "CLinux",
+        nioCore,
       ],
       path: "Tests/Interop/Guest", swiftSettings: strict),
     .testTarget(

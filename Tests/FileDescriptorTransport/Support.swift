@@ -112,11 +112,17 @@ enum Made {
   }
 }
 
-func readText(_ descriptor: Int32, _ count: Int) throws -> String {
+/// `count` bytes, or those before the end. It does not block its thread: those of the pool are few, and
+/// who is to write needs one.
+func readText(_ socket: Int32, _ count: Int) async throws -> String {
   var bytes: [UInt8] = []
   while bytes.count < count {
     var chunk = [UInt8](repeating: 0, count: count - bytes.count)
-    let got = read(descriptor, &chunk, chunk.count)
+    let got = recv(socket, &chunk, chunk.count, Int32(MSG_DONTWAIT))
+    if got < 0, errno == EAGAIN {
+      try await Task.sleep(for: .milliseconds(2))
+      continue
+    }
     guard got > 0 else { break }
     bytes += chunk[..<got]
   }

@@ -12,6 +12,7 @@ import TransportRelay
 /// other end is bridged as any accepted connection is.
 struct StandardStreamsDial {
   var address: String
+  var registry: TransportRegistry
   var connect: ConnectOptions
   var endLimit: Duration
   var logger: Logger
@@ -19,7 +20,6 @@ struct StandardStreamsDial {
 
   func run() async throws {
     signal(SIGPIPE, SIG_IGN)
-    let registry = Transports.registry
     let address = try registry.parse(address)
     let bridge = Bridge(
       options: RelayOptions(connect: connect, endLimit: endLimit, logger: logger))

@@ -1,3 +1,0 @@
-internal import TransportCore
-
-print("guest: hello", CommandLine.arguments.dropFirst().joined(separator: " "))

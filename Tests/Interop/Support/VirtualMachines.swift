@@ -1,0 +1,122 @@
+import Glibc
+import ProcessSupervision
+import Testing
+
+/// Guests on one vhost-device-vsock, in a folder of their own. Siblings: they reach each other.
+///
+/// Nothing outlives the process that made it: see Peers/vm/tether.
+final class VirtualMachines: Sendable {
+  let kit: VirtualMachineKit
+  let directory: String
+  let machines: [VirtualMachine]
+  /// What everything hangs on.
+  private let tether: CommandTether
+  private let keeper: ChildProcess
+  private let daemon = Guarded<ChildProcess?>(nil)
+
+  /// - Parameter cids: of the guests, none of which runs yet.
+  init(_ kit: VirtualMachineKit, cids: [UInt32]) throws {
+    var template = Array("/tmp/hawsepipe-vm-XXXXXX".utf8CString)
+    try #require(mkdtemp(&template) != nil, "mkdtemp: errno \(errno)")
+    let directory = String(
+      decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let tether = try CommandTether()
+    self.kit = kit
+    self.directory = directory
+    self.tether = tether
+    machines = cids.map { VirtualMachine(cid: $0, directory: directory, kit: kit, tether: tether) }
+    // Removes the folder, whoever else is left to do anything.
+    keeper = try tether.spawn(
+      VirtualMachineKit.tethered(["/bin/sleep", "infinity"], removing: directory))
+  }
+
+  /// Runs a body with guests of its own, and ends them behind it.
+  static func use(
+    cids: [UInt32], _ body: (VirtualMachines) async throws -> Void
+  ) async throws {
+    let machines = try VirtualMachines(try await VirtualMachineKit.ready(), cids: cids)
+    do {
+      try await body(machines)
+    } catch {
+      machines.report()
+      await machines.end()
+      throw error
+    }
+    await machines.end()
+  }
+
+  /// Starts the daemon with a device for each guest.
+  func startDevices() async throws {
+    let arguments = machines.flatMap { machine in
+      ["--vm", "guest-cid=\(machine.cid),socket=\(machine.device),uds-path=\(machine.socket)"]
+    }
+    let log = open("\(directory)/daemon.log", O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
+    try #require(log >= 0, "errno \(errno)")
+    defer { close(log) }
+    daemon.set(try tether.spawn(kit.tethered("vhost-device-vsock", arguments), output: log))
+    for machine in machines {
+      try await eventually("vhost-device-vsock serves \(machine.device)") {
+        HostFiles.exists(machine.device)
+      }
+    }
+  }
+
+  /// Lets go of the tether and waits for everything that hung on it to be gone.
+  func end() async {
+    tether.cut()
+    let children =
+      [keeper, daemon.value].compactMap { $0 } + machines.compactMap { $0.child.value }
+    for child in children {
+      do {
+        _ = try await within(.seconds(30), "the end of a tethered process") {
+          try await child.wait()
+        }
+      } catch {
+        Issue.record(error)
+      }
+    }
+    if HostFiles.exists(directory) { Issue.record("\(directory) is still there") }
+  }
+
+  /// Says what guests and daemon printed.
+  func report() {
+    print("vm: vhost-device-vsock said:\n\(HostFiles.text("\(directory)/daemon.log"))")
+    for machine in machines { print("vm: guest \(machine.cid) said:\n\(machine.console)") }
+  }
+}
+
+/// The pipe that tethered processes read from: at its end, they end.
+final class CommandTether: Sendable {
+  private let reader: Int32
+  /// -1 when it is cut.
+  private let writer: Guarded<Int32>
+
+  init() throws {
+    var ends: [Int32] = [-1, -1]
+    try #require(pipe2(&ends, O_CLOEXEC) == 0, "pipe2: errno \(errno)")
+    reader = ends[0]
+    writer = Guarded(ends[1])
+  }
+
+  deinit {
+    cut()
+    close(reader)
+  }
+
+  /// - Parameter output: becomes its standard output and error; stays the caller's.
+  func spawn(_ command: Command, output: Int32? = nil) throws -> ChildProcess {
+    var command = command
+    command.descriptors[0] = reader
+    command.descriptors[1] = output
+    command.descriptors[2] = output
+    return try command.spawn()
+  }
+
+  /// Closes this process's end, which is the only one.
+  func cut() {
+    writer.update { writer in
+      if writer >= 0 { close(writer) }
+      writer = -1
+    }
+  }
+}
