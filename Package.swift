@@ -144,7 +144,8 @@ let package = Package(
       name: "hawse",
       dependencies: [
         "ContainerdAPI", "ContainerdClient", "Hawsepipe", "LinuxSystem", "RPCCore",
-        "ShimManagement", "ShimProtocol", "TLSTransport", "TTRPC", "TransportCore", "TransportRelay", argumentParser,
+        "ShimManagement", "ShimProtocol", "TLSTransport", "TTRPC", "TransportCore",
+        "TransportRelay", argumentParser,
         logging, nioCore, nioPosix, protobuf,
       ],
       path: "Sources/hawse", swiftSettings: strict),
@@ -203,8 +204,8 @@ let package = Package(
         "hawse", "ShimManagement", "ContainerdClient", "ContainerdAPI", "ShimProtocol",
         "ProcessSupervision", "LinuxSystem", "TTRPC", "RPCCore", "TransportCore", "UnixTransport",
         "Hawsepipe", "TransportConformance", "TLSTransport", "TCPTransport",
-        "HybridVsockTransport", "VsockTransport", "ExecTransport", nioCore, nioPosix, nioSSL,
-        protobuf,
+        "HybridVsockTransport", "VsockTransport", "ExecTransport", nioCore, nioPosix, nioTLS,
+        nioSSL, protobuf,
       ],
       path: "Tests/Interop", exclude: ["Guest", "Peers"], swiftSettings: strict),
   ]
