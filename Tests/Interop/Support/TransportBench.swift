@@ -132,10 +132,12 @@ final class TransportBench: Sendable {
     try #require(result.code == 0, "\(result)")
   }
 
-  /// A pipe whose writing end is the test's, and stays open.
+  /// For a program's input or output that stays open until the test closes its end: two sockets, as
+  /// Swift sees no pipe2.
   func pipe() throws -> (read: Int32, write: Int32) {
     var ends: [Int32] = [-1, -1]
-    try #require(pipe2(&ends, O_CLOEXEC) == 0, "errno \(errno)")
+    let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
+    try #require(socketpair(AF_UNIX, type, 0, &ends) == 0, "errno \(errno)")
     let (read, write) = (ends[0], ends[1])
     descriptors.update { $0 += [read, write] }
     return (read, write)
