@@ -88,10 +88,10 @@ struct HawseDialTests {
       // Read in the kernel's time, by which the child has it.
       try await eventually("the bytes are there") {
         var bytes = [UInt8](repeating: 0, count: 8)
-        return recv(ends[0], &bytes, 8, Int32(MSG_PEEK.rawValue) | Int32(MSG_DONTWAIT.rawValue)) == 4
+        return recv(ends[0], &bytes, 8, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT)) == 4
       }
       close(ends[1])
-      try #require(send(ends[0], "pong", 4, Int32(MSG_NOSIGNAL.rawValue)) == 4)
+      try #require(send(ends[0], "pong", 4, Int32(MSG_NOSIGNAL)) == 4)
       shutdown(ends[0], Int32(SHUT_WR))
       let output = try await child.value
       #expect(output.status.code == 0 && output.standardOutput == Array("pong".utf8))
