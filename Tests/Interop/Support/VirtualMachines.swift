@@ -1,4 +1,5 @@
 import Glibc
+import LinuxSystem
 import ProcessSupervision
 import Testing
 
@@ -31,14 +32,16 @@ final class VirtualMachines: Sendable {
   }
 
   /// Runs a body with guests of its own, and ends them behind it.
+  ///
+  /// - Parameter quietly: does not say what the guests had printed when the body throws.
   static func use(
-    cids: [UInt32], _ body: (VirtualMachines) async throws -> Void
+    cids: [UInt32], quietly: Bool = false, _ body: (VirtualMachines) async throws -> Void
   ) async throws {
     let machines = try VirtualMachines(try await VirtualMachineKit.ready(), cids: cids)
     do {
       try await body(machines)
     } catch {
-      machines.report()
+      if !quietly { machines.report() }
       await machines.end()
       throw error
     }
@@ -47,8 +50,14 @@ final class VirtualMachines: Sendable {
 
   /// Starts the daemon with a device for each guest.
   func startDevices() async throws {
+    // Linux 7 puts packets of more than 32 KiB into several descriptors, of which vhost-device-vsock
+    // 0.3.0 takes one: the guest's bytes are lost unless it is told of less room than its 64 KiB.
     let arguments = machines.flatMap { machine in
-      ["--vm", "guest-cid=\(machine.cid),socket=\(machine.device),uds-path=\(machine.socket)"]
+      [
+        "--vm",
+        "guest-cid=\(machine.cid),socket=\(machine.device),uds-path=\(machine.socket),"
+          + "tx-buffer-size=16384",
+      ]
     }
     let log = open("\(directory)/daemon.log", O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
     try #require(log >= 0, "errno \(errno)")
@@ -92,10 +101,9 @@ final class CommandTether: Sendable {
   private let writer: Guarded<Int32>
 
   init() throws {
-    var ends: [Int32] = [-1, -1]
-    try #require(pipe2(&ends, O_CLOEXEC) == 0, "pipe2: errno \(errno)")
-    reader = ends[0]
-    writer = Guarded(ends[1])
+    let ends = try Pipe().takeBoth()
+    reader = ends.0
+    writer = Guarded(ends.1)
   }
 
   deinit {
@@ -103,12 +111,16 @@ final class CommandTether: Sendable {
     close(reader)
   }
 
-  /// - Parameter output: becomes its standard output and error; stays the caller's.
-  func spawn(_ command: Command, output: Int32? = nil) throws -> ChildProcess {
+  /// - Parameters:
+  ///   - output: becomes its standard output; stays the caller's.
+  ///   - errors: becomes its standard error; `nil`: `output`.
+  func spawn(
+    _ command: Command, output: Int32? = nil, errors: Int32? = nil
+  ) throws -> ChildProcess {
     var command = command
     command.descriptors[0] = reader
     command.descriptors[1] = output
-    command.descriptors[2] = output
+    command.descriptors[2] = errors ?? output
     return try command.spawn()
   }
 
