@@ -17,6 +17,10 @@ extension ConformanceCheck {
       try await run.withServer { server in
         // Whatever is made once is made by then.
         try await server.withWire { try await $0.exchange(Request(.exchange, size: 9)) }
+        // The listener's end would leave a descriptor behind for the dialer.
+        try await run.eventually("the listener's connection to have ended") {
+          server.own?.server.active ?? 0 == 0
+        }
         let address = try await server.address()
         let shortage = try Shortage()
         let error = try await run.connectError(address)
