@@ -204,8 +204,8 @@ let package = Package(
         "hawse", "ShimManagement", "ContainerdClient", "ContainerdAPI", "ShimProtocol",
         "ProcessSupervision", "LinuxSystem", "TTRPC", "RPCCore", "TransportCore", "UnixTransport",
         "Hawsepipe", "TransportConformance", "TLSTransport", "TCPTransport",
-        "HybridVsockTransport", "VsockTransport", "ExecTransport", nioCore, nioPosix, nioSSL,
-        protobuf,
+        "HybridVsockTransport", "VsockTransport", "ExecTransport", nioCore, nioPosix, nioTLS,
+        nioSSL, protobuf,
       ],
       path: "Tests/Interop", exclude: ["Guest", "Peers"], swiftSettings: strict),
   ]

@@ -1,12 +1,13 @@
 import Hawsepipe
 import NIOCore
 import NIOPosix
+import NIOTLS
 import Synchronization
 import TLSTransport
 import Testing
 import TransportCore
 
-/// Our end of a connection that TLS protects: what it heard, and how it ended.
+/// An end of a connection that TLS protects, in this process: what it heard, and how it ended.
 struct TLSEnd: Sendable {
   enum Ending: Sendable {
     /// The peer said that it is done (close_notify).
@@ -16,23 +17,32 @@ struct TLSEnd: Sendable {
     case closed
   }
 
-  let connection: Connection
-  fileprivate let heard: Heard
+  let channel: any Channel
+  /// Who is at the other end, where it is our TLS that says so.
+  var tls: TLSIdentity?
+  private let heard: TLSHeard
 
-  var tls: TLSIdentity? { connection.peer.tls }
+  init(_ channel: any Channel, _ heard: TLSHeard, tls: TLSIdentity? = nil) {
+    self.channel = channel
+    self.heard = heard
+    self.tls = tls
+  }
+
+  /// What was agreed on, once the handshake is through.
+  var alpn: String? { heard.alpn }
 
   /// Dials through the registry.
   static func dial(
     _ address: String, with registry: TransportRegistry = .standard
   ) async throws -> TLSEnd {
-    let heard = Heard()
+    let heard = TLSHeard()
     let connection = try await registry.connect(
       to: registry.parse(address),
       options: ConnectOptions(timeout: .seconds(60), tryLimit: .seconds(60))
     ) { channel in
       try heard.listen(on: channel)
     }
-    return TLSEnd(connection: connection, heard: heard)
+    return TLSEnd(connection.channel, heard, tls: connection.peer.tls)
   }
 
   /// What a connection is refused with: by the connect, or right behind it.
@@ -57,7 +67,7 @@ struct TLSEnd: Sendable {
   }
 
   func send(_ text: String) async throws {
-    try await connection.channel.writeAndFlush(ByteBuffer(string: text))
+    try await channel.writeAndFlush(ByteBuffer(string: text))
   }
 
   /// Waits until it has heard this and nothing else.
@@ -75,19 +85,20 @@ struct TLSEnd: Sendable {
   }
 
   /// Says that it sends no more, and goes on hearing.
-  func closeOutput() async throws { try await connection.channel.close(mode: .output).get() }
+  func closeOutput() async throws { try await channel.close(mode: .output).get() }
 
   func close() async {
     // Closed already is closed.
-    try? await connection.channel.close().get()
+    try? await channel.close().get()
   }
 }
 
 /// What came on a connection.
-private final class Heard: Sendable {
+final class TLSHeard: Sendable {
   private struct State {
     var bytes: [UInt8] = []
     var ending: TLSEnd.Ending?
+    var alpn: String?
   }
 
   private let state = Mutex(State())
@@ -95,6 +106,7 @@ private final class Heard: Sendable {
   var bytes: [UInt8] { state.withLock { $0.bytes } }
   var count: Int { state.withLock { $0.bytes.count } }
   var ending: TLSEnd.Ending? { state.withLock { $0.ending } }
+  var alpn: String? { state.withLock { $0.alpn } }
 
   func listen(on channel: any Channel) throws {
     try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
@@ -108,9 +120,9 @@ private final class Heard: Sendable {
   private final class Handler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 
-    private let heard: Heard
+    private let heard: TLSHeard
 
-    init(_ heard: Heard) { self.heard = heard }
+    init(_ heard: TLSHeard) { self.heard = heard }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
       let buffer = unwrapInboundIn(data)
@@ -119,6 +131,9 @@ private final class Heard: Sendable {
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
       if event as? ChannelEvent == .inputClosed { heard.end(.said) }
+      if case .handshakeCompleted(let agreed)? = event as? TLSUserEvent {
+        heard.state.withLock { $0.alpn = agreed }
+      }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -175,15 +190,17 @@ final class TLSListening: Sendable, ConnectionObserver {
       options: ListenOptions(handshakeLimit: .seconds(60), observer: listening))
     listening.bound.set(listener)
     return try await withThrowingTaskGroup(of: Void.self) { group in
-      let known = Guarded<[ObjectIdentifier: Heard]>([:])
+      let known = Guarded<[ObjectIdentifier: TLSHeard]>([:])
       group.addTask {
         try await listener.run(policy: policy) { channel in
-          let heard = Heard()
+          let heard = TLSHeard()
           known.update { $0[ObjectIdentifier(channel)] = heard }
           try heard.listen(on: channel)
         } onConnection: { connection in
           guard let heard = known.value[ObjectIdentifier(connection.channel)] else { return }
-          listening.ends.update { $0.append(TLSEnd(connection: connection, heard: heard)) }
+          listening.ends.update {
+            $0.append(TLSEnd(connection.channel, heard, tls: connection.peer.tls))
+          }
           // However it ended, it ended.
           try? await connection.channel.closeFuture.get()
         }

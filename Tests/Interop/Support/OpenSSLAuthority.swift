@@ -29,15 +29,20 @@ struct OpenSSLAuthority: Sendable {
   var certificate: String { "\(directory)/\(name).pem" }
   private var configuration: String { "\(directory)/\(name).cnf" }
 
+  /// What keys are when nobody asks for others.
+  static let curve = ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+
   struct Failure: Error, CustomStringConvertible { var description: String }
 
   static func make(named name: String, in directory: String) async throws -> OpenSSLAuthority {
     let authority = OpenSSLAuthority(directory: directory, name: name)
     try authority.prepare()
     try await openssl(
-      ["req", "-x509", "-config", authority.configuration, "-extensions", "root"]
-        + newKey("\(directory)/\(name).key")
-        + ["-subj", "/CN=\(name)", "-days", "30", "-out", authority.certificate])
+      ["req", "-x509", "-config", authority.configuration, "-extensions", "root", "-newkey"] + curve
+        + [
+          "-nodes", "-keyout", "\(directory)/\(name).key", "-subj", "/CN=\(name)", "-days", "30",
+          "-out", authority.certificate,
+        ])
     return authority
   }
 
@@ -56,15 +61,18 @@ struct OpenSSLAuthority: Sendable {
   ///   - usage: `serverAuth` or `clientAuth`.
   ///   - from: when it becomes valid, in seconds from now.
   ///   - until: when it expires, in seconds from now.
+  ///   - key: its kind, as `openssl req -newkey` has it.
   func issue(
-    _ name: String, names: [String], usage: String, from: Int = -300, until: Int = 86400
+    _ name: String, names: [String], usage: String, from: Int = -300, until: Int = 86400,
+    key: [String] = curve
   ) async throws -> OpenSSLPair {
     var lines = [
       "basicConstraints = critical, CA:FALSE", "keyUsage = critical, digitalSignature",
       "extendedKeyUsage = \(usage)",
     ]
     if !names.isEmpty { lines.append("subjectAltName = \(names.joined(separator: ", "))") }
-    return try await sign(name, section: "leaf", extensions: lines, from: from, until: until)
+    return try await sign(
+      name, section: "leaf", extensions: lines, from: from, until: until, key: key)
   }
 
   /// A server certificate with a name of its own, for tests that change its files.
@@ -86,13 +94,14 @@ struct OpenSSLAuthority: Sendable {
 
   @discardableResult
   private func sign(
-    _ name: String, section: String, extensions: [String]?, from: Int, until: Int
+    _ name: String, section: String, extensions: [String]?, from: Int, until: Int,
+    key: [String] = curve
   ) async throws -> OpenSSLPair {
     let base = "\(directory)/\(name)"
     let pair = OpenSSLPair(certificate: "\(base).pem", key: "\(base).key")
     try await Self.openssl(
-      ["req", "-new", "-config", configuration] + Self.newKey(pair.key)
-        + ["-subj", "/CN=\(name)", "-out", "\(base).csr"])
+      ["req", "-new", "-config", configuration, "-newkey"] + key
+        + ["-nodes", "-keyout", pair.key, "-subj", "/CN=\(name)", "-out", "\(base).csr"])
     var arguments = [
       "ca", "-batch", "-notext", "-config", "\(base).ca", "-extensions", section,
       "-startdate", Self.date(from), "-enddate", Self.date(until), "-in", "\(base).csr",
@@ -136,10 +145,6 @@ struct OpenSSLAuthority: Sendable {
     [any]
     commonName = supplied
     """
-  }
-
-  private static func newKey(_ path: String) -> [String] {
-    ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", path]
   }
 
   /// As ASN.1 writes it.

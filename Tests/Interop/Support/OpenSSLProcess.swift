@@ -77,11 +77,13 @@ final class OpenSSLProcess: Sendable {
 
   /// Waits until it has printed a text.
   func prints(_ what: String) async throws {
-    let sought = Array(what.utf8)
+    let looked = Guarded(-1)
     try await eventually("\"\(what.prefix(40))\" printed") {
-      let printed = HostFiles.bytes("\(files).out") + HostFiles.bytes("\(files).err")
-      // Long texts are looked through many times.
-      return memmem(printed, printed.count, sought, sought.count) != nil
+      let printed = text
+      // Looking through much takes its time, and is worth it only when there is something new.
+      guard printed.utf8.count != looked.value else { return false }
+      looked.set(printed.utf8.count)
+      return printed.contains(what)
     }
   }
 
@@ -94,9 +96,10 @@ final class OpenSSLProcess: Sendable {
 
   /// Kills it, if it still runs, and waits until it is gone.
   func kill() async throws {
-    endInput()
     child.signal(SIGKILL)
     try await end()
+    // Not before: the end of its input would let it say goodbye.
+    endInput()
   }
 
   /// The port that it printed behind a word, once it has.
