@@ -57,7 +57,12 @@ extension ConformanceSubject.Mute {
   func alone() async {
     await #expect(processExitsWith: .success) {
       for check in ConformanceCheck.alone(for: .named) {
-        await #expect(throws: Never.self) { try await check.run(against: .named) }
+        do {
+          try await check.run(against: .named)
+        } catch {
+          // As a text: the error itself would not get out of the process.
+          Issue.record("\(error)")
+        }
       }
     }
   }
