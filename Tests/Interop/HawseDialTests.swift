@@ -46,7 +46,8 @@ struct HawseDialTests {
     }
   }
 
-  @Test("gets the answer of a peer that gives it behind the end of its input", .timeLimit(.minutes(2)))
+  @Test(
+    "gets the answer of a peer that gives it behind the end of its input", .timeLimit(.minutes(2)))
   func halfClose() async throws {
     try await TransportBench.use { bench in
       try await bench.socat("sort.sock", "EXEC:sort")
@@ -88,10 +89,10 @@ struct HawseDialTests {
       // Read in the kernel's time, by which the child has it.
       try await eventually("the bytes are there") {
         var bytes = [UInt8](repeating: 0, count: 8)
-        return recv(ends[0], &bytes, 8, Int32(MSG_PEEK.rawValue) | Int32(MSG_DONTWAIT.rawValue)) == 4
+        return recv(ends[0], &bytes, 8, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT)) == 4
       }
       close(ends[1])
-      try #require(send(ends[0], "pong", 4, Int32(MSG_NOSIGNAL.rawValue)) == 4)
+      try #require(send(ends[0], "pong", 4, Int32(MSG_NOSIGNAL)) == 4)
       shutdown(ends[0], Int32(SHUT_WR))
       let output = try await child.value
       #expect(output.status.code == 0 && output.standardOutput == Array("pong".utf8))
@@ -150,7 +151,9 @@ struct HawseDialTests {
     }
   }
 
-  @Test("a signal ends it, and with it the command that it dialled", .timeLimit(.minutes(2)), arguments: [SIGINT, SIGTERM])
+  @Test(
+    "a signal ends it, and with it the command that it dialled", .timeLimit(.minutes(2)),
+    arguments: [SIGINT, SIGTERM])
   func signals(_ number: Int32) async throws {
     try await TransportBench.use { bench in
       let input = try bench.pipe()
@@ -197,7 +200,8 @@ struct HawseDialTests {
     arguments: [
       ["dial"], ["dial", "a", "b"], ["dial", "--timeout", "0", "unix:///x"],
       ["dial", "--timeout", "inf", "unix:///x"], ["dial", "--linger=-1", "unix:///x"],
-      ["dial", "--peer-anyone", "--peer-uid", "1", "unix:///x"], ["dial", "--peer-uid=-1", "unix:///x"],
+      ["dial", "--peer-anyone", "--peer-uid", "1", "unix:///x"],
+      ["dial", "--peer-uid=-1", "unix:///x"],
       ["probe"], ["probe", "--interval", "0", "unix:///x"], ["probe", "--ttrpc", "grpc+unix:///x"],
       ["proxy", "unix:///x"], ["proxy", "--max-connections", "0", "unix:///x", "unix:///y"],
       ["proxy", "--idle-limit", "nan", "unix:///x", "unix:///y"],

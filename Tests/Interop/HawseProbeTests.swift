@@ -83,7 +83,9 @@ struct HawseProbeTests {
       essentials: ["ECONNREFUSED", "Start the server"]),
     Row(
       name: "mute under TLS",
-      arguments: ["--timeout", "0.5", "--tls-profile", "pki/client.profile", "tls://127.0.0.1:MUTE"],
+      arguments: [
+        "--timeout", "0.5", "--tls-profile", "pki/client.profile", "tls://127.0.0.1:MUTE",
+      ],
       phase: "tls", code: "timedOut", essentials: ["0.5 s", "speaks TLS", "--timeout"]),
     Row(
       name: "mute under a ping",
@@ -106,7 +108,10 @@ struct HawseProbeTests {
       ], phase: "tls", essentials: ["is for localhost", "not build-7", "name="]),
     Row(
       name: "TLS without an answer in TLS",
-      arguments: ["--timeout", "20", "--tls-profile", "pki/client.profile", "tls+unix://DIR/echo.sock?servername=localhost"],
+      arguments: [
+        "--timeout", "20", "--tls-profile", "pki/client.profile",
+        "tls+unix://DIR/echo.sock?servername=localhost",
+      ],
       phase: "tls", essentials: ["TLS"]),
     Row(
       name: "a peer of another user", arguments: ["--peer-uid", "4711", "unix://DIR/echo.sock"],
@@ -148,7 +153,8 @@ struct HawseProbeTests {
 
   // MARK: Success
 
-  @Test("shows every phase, the peer and its certificates with their expiry", .timeLimit(.minutes(2)))
+  @Test(
+    "shows every phase, the peer and its certificates with their expiry", .timeLimit(.minutes(2)))
   func certificates() async throws {
     try await TransportBench.use { bench in
       try await bench.makeCertificates()
@@ -187,7 +193,9 @@ struct HawseProbeTests {
     }
   }
 
-  @Test("warns of a certificate that soon expires, and of one that is not verified", .timeLimit(.minutes(2)))
+  @Test(
+    "warns of a certificate that soon expires, and of one that is not verified",
+    .timeLimit(.minutes(2)))
   func warnings() async throws {
     try await TransportBench.use { bench in
       let made = try await bench.run("hawse", "tls", "init", "--days", "3", "pki")

@@ -93,7 +93,8 @@ final class TransportBench: Sendable {
   func line(of process: HawseProcess, with text: String) async throws -> String {
     let found = Guarded("")
     try await eventually("\"\(text)\" in \(process.out)\(process.err)") {
-      let lines = (process.out + process.err).split(separator: "\n", omittingEmptySubsequences: false)
+      let lines = (process.out + process.err).split(
+        separator: "\n", omittingEmptySubsequences: false)
       // The last is not whole yet.
       guard let line = lines.dropLast().first(where: { $0.contains(text) }) else { return false }
       found.set(String(line))
@@ -132,10 +133,12 @@ final class TransportBench: Sendable {
     try #require(result.code == 0, "\(result)")
   }
 
-  /// A pipe whose writing end is the test's, and stays open.
+  /// For a program's input or output that stays open until the test closes its end: two sockets, as
+  /// Swift sees no pipe2.
   func pipe() throws -> (read: Int32, write: Int32) {
     var ends: [Int32] = [-1, -1]
-    try #require(pipe2(&ends, O_CLOEXEC) == 0, "errno \(errno)")
+    let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
+    try #require(socketpair(AF_UNIX, type, 0, &ends) == 0, "errno \(errno)")
     let (read, write) = (ends[0], ends[1])
     descriptors.update { $0 += [read, write] }
     return (read, write)
@@ -143,7 +146,8 @@ final class TransportBench: Sendable {
 
   /// A TCP socket that takes connections and says nothing.
   func mute() throws -> Int {
-    let socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+    let socket = Glibc.socket(
+      AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
     try #require(socket >= 0)
     descriptors.update { $0.append(socket) }
     var address = sockaddr_in()
