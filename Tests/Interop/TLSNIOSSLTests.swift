@@ -10,7 +10,8 @@ extension TLSNIOSSL {
     private func talk(_ first: TLSEnd, _ second: TLSEnd) async throws {
       async let sent: Void = first.send(long)
       async let answered: Void = second.send(long)
-      try await (sent, answered)
+      try await sent
+      try await answered
       try await first.hears(long)
       try await second.hears(long)
 
