@@ -144,7 +144,8 @@ let package = Package(
       name: "hawse",
       dependencies: [
         "ContainerdAPI", "ContainerdClient", "Hawsepipe", "LinuxSystem", "RPCCore",
-        "ShimManagement", "ShimProtocol", "TLSTransport", "TTRPC", "TransportCore", "TransportRelay", argumentParser,
+        "ShimManagement", "ShimProtocol", "TLSTransport", "TTRPC", "TransportCore",
+        "TransportRelay", argumentParser,
         logging, nioCore, nioPosix, protobuf,
       ],
       path: "Sources/hawse", swiftSettings: strict),

@@ -39,5 +39,13 @@ let package = Package(
         hawsepipe("UnixTransport"), nioCore,
       ],
       path: "CustomTransport/Tests", swiftSettings: settings),
+    // RemoteTLS: tasks attached to a sandbox on another host.
+    .executableTarget(
+      name: "remote-tls",
+      dependencies: [
+        hawsepipe("Hawsepipe"), hawsepipe("ShimManagement"), hawsepipe("ContainerdClient"),
+        hawsepipe("TLSTransport"), hawsepipe("TransportCore"), nioCore,
+      ],
+      path: "RemoteTLS", exclude: ["run"], swiftSettings: settings),
   ]
 )

@@ -20,8 +20,10 @@ import UnixTransport
   @Test("Connected sockets conform that were inherited", arguments: connectionCases)
   func connections(_ kind: Kind, _ name: String) async throws {
     let subject = InheritedPairs(kind).subject
-    for check in ConformanceCheck.all(for: subject) where check.name == name {
-      try await check.run(against: subject)
+    try await Made.$isPrivate.withValue(true) {
+      for check in ConformanceCheck.all(for: subject) where check.name == name {
+        try await check.run(against: subject)
+      }
     }
   }
 
@@ -62,8 +64,10 @@ import UnixTransport
   @Test("Listening sockets conform that were inherited", arguments: listenerCases)
   func listeners(_ kind: Kind, _ name: String) async throws {
     let subject = Self.listeners(kind)
-    for check in ConformanceCheck.all(for: subject) where check.name == name {
-      try await check.run(against: subject)
+    try await Made.$isPrivate.withValue(true) {
+      for check in ConformanceCheck.all(for: subject) where check.name == name {
+        try await check.run(against: subject)
+      }
     }
   }
 
@@ -134,6 +138,6 @@ extension Made {
     let (listener, address) = try tcpListener(INADDR_LOOPBACK)
     defer { close(listener) }
     let ours = try tcpConnection(to: address)
-    return (ours, try check(accept(listener, nil, nil), "accept"))
+    return (ours, try accepted(listener))
   }
 }

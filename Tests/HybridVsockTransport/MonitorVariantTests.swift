@@ -26,7 +26,8 @@ enum Variant: String, CaseIterable, CustomTestStringConvertible, Sendable {
       line = all
     case .vhostDeviceVsock:
       // A buffer's worth; what is behind the line is gone.
-      line = client.read() ?? ""
+      let all = client.read() ?? ""
+      line = all.firstIndex(of: "\n").map { String(all[...$0]) } ?? all
     }
     guard line.hasSuffix("\n"), let end = line.firstIndex(of: "\n") else { return nil }
     let words = line[..<end].split(separator: " ")

@@ -190,7 +190,7 @@ final class MuteServer: Sendable {
 /// Waits for a condition that another thread or process brings about; an upper bound against hangs.
 func eventually(_ what: String, _ condition: () async throws -> Bool) async throws {
   let clock = ContinuousClock()
-  let end = clock.now + .seconds(30)
+  let end = clock.now + .seconds(120)
   while try await !condition() {
     guard clock.now < end else { throw Failure(what: "not in time: \(what)") }
     try await clock.sleep(for: .milliseconds(5))

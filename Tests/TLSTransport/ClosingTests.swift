@@ -71,7 +71,7 @@ import UnixTransport
       try await connection.connection.channel.close(mode: .output).get()
       await #expect(throws: ChannelError.self) { try await connection.write([4]) }
       let got = await connection.read(answer.count)
-      #expect(got == answer)
+      expectSame(got, answer)
       #expect(await connection.ending() == nil)
       await connection.closedByPeer()
     }
@@ -89,7 +89,7 @@ import UnixTransport
       }
     ) { _ in
       let connection = try await connect(pki, pki.client())
-      #expect(await connection.read(bytes.count) == bytes)
+      expectSame(await connection.read(bytes.count), bytes)
       #expect(await connection.ending() == nil)
       await connection.close()
     }

@@ -75,7 +75,7 @@ import TransportCore
   func expired() async throws {
     let pki = try TestPKI()
     try pki.issue(
-      "server", .server, [.dns("build-7.example")], validity: .init(from: -60, until: 3))
+      "server", .server, [.dns("build-7.example")], validity: .init(from: -60, until: 8))
     let layer = TLSLayer(pki.client())
     try await withServer(pki, pki.server()) { _ in
       await (try connect(pki, pki.client(), layer: layer)).close()

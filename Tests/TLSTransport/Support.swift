@@ -53,6 +53,17 @@ func eventually(_ what: String, _ condition: () async throws -> Bool) async thro
   }
 }
 
+/// Compares what may be long: the macro itself would look for the least difference, for hours.
+func expectSame(
+  _ actual: [UInt8], _ expected: [UInt8], sourceLocation: SourceLocation = #_sourceLocation
+) {
+  if actual == expected { return }
+  let offset = zip(actual, expected).prefix { $0 == $1 }.count
+  Issue.record(
+    "\(actual.count) bytes, and \(expected.count) are expected; they differ from \(offset) on",
+    sourceLocation: sourceLocation)
+}
+
 /// A CA, a server `build-7.example` and a client, in files.
 final class TestPKI: Sendable {
   let directory: TemporaryDirectory

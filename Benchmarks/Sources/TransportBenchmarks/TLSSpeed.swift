@@ -33,7 +33,8 @@ enum TLSSpeed {
   }
 
   /// MiB a second through a connection that stands.
-  private static func bulkRate(_ size: Int, _ total: Int, _ dial: TLSEnds.Dial) async throws -> Double
+  private static func bulkRate(_ size: Int, _ total: Int, _ dial: TLSEnds.Dial) async throws
+    -> Double
   {
     let connection = try await dial(size, total)
     let began = ContinuousClock.now
@@ -64,7 +65,8 @@ enum TLSSpeed {
         try await handshakeRate(ours)
       }
       print(
-        resumed.line("TLS, resumed handshakes\(what)", unit: "a second", peer: "full ones", wanted: 2))
+        resumed.line(
+          "TLS, resumed handshakes\(what)", unit: "a second", peer: "full ones", wanted: 2))
     }
     try await ends.close()
   }

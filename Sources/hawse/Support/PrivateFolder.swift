@@ -46,7 +46,9 @@ struct PrivateFolder: ~Copyable {
   /// its new ones, never a part.
   func write(_ files: [TrialMaterial.File], force: Bool) throws {
     if !force {
-      let there = files.filter { faccessat(directory.number, $0.name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 }
+      let there = files.filter {
+        faccessat(directory.number, $0.name, F_OK, AT_SYMLINK_NOFOLLOW) == 0
+      }
       guard there.isEmpty else { throw exists(there.map(\.name)) }
     }
     var temporary: [String] = []

@@ -111,8 +111,10 @@ struct SSHServer: Sendable {
       "BatchMode=yes", "IdentitiesOnly=yes", "IdentityAgent=none", "StrictHostKeyChecking=yes",
       "GlobalKnownHostsFile=/dev/null", "UserKnownHostsFile=\(directory)/known",
       "IdentityFile=\(directory)/key", "Port=\(port)",
-    ]
-    // ssh takes an option's first value.
+    ].filter { option in
+      // Of some, ssh takes all that it is given.
+      !changed.contains { $0.prefix { $0 != "=" } == option.prefix { $0 != "=" } }
+    }
     let all =
       ["ssh", "-T", "-F", "/dev/null"]
       + (changed + own).flatMap { ["-o", $0] } + [host] + words

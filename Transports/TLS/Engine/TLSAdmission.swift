@@ -17,18 +17,12 @@ struct TLSAdmission {
     self.policy = policy
   }
 
-  /// The peer as both layers know it.
-  func peer(_ identity: TLSIdentity) -> PeerIdentity {
-    var peer = known
-    peer.tls = identity
-    return peer
-  }
-
   /// - Returns: whether the peer is let in.
   mutating func decide(_ identity: TLSIdentity) -> Bool {
     guard !isDecided else { return refusal == nil }
     let began = ContinuousClock.now
-    let peer = peer(identity)
+    var peer = known
+    peer.tls = identity
     if !policy.allows(peer) { refusal = .refused(peer, by: policy) }
     duration = .now - began
     isDecided = true

@@ -73,6 +73,19 @@ extension TLSEngine {
       && SSL_session_reused(ssl) == 0
   }
 
+  /// From here on ``wasWelcomed`` tells that a server has gone on after its client's certificate: with
+  /// a session ticket, or with new keys.
+  func watchForWelcome() {
+    SSL_set_msg_callback(ssl) { isWritten, _, type, bytes, count, ssl, _ in
+      guard isWritten == 0, type == SSL3_RT_HANDSHAKE, count > 0, let bytes, let ssl else { return }
+      let message = Int32(bytes.load(as: UInt8.self))
+      guard message == SSL3_MT_NEWSESSION_TICKET || message == SSL3_MT_KEY_UPDATE else { return }
+      TLSContext.engine(of: ssl)?.wasWelcomed = true
+    }
+  }
+
+  func stopWatching() { SSL_set_msg_callback(ssl, nil) }
+
   var applicationProtocol: String? {
     var bytes: UnsafePointer<UInt8>?
     var count: UInt32 = 0

@@ -38,6 +38,7 @@ final class TLSEngine {
   var certificateProblem: CertificateProblem?
   /// Whether the peer asked for this side's certificate; clients only.
   var wasAskedForCertificate = false
+  var wasWelcomed = false
   /// Who is let in, known before the handshake begins.
   var admission: TLSAdmission?
 

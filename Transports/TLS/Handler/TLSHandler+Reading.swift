@@ -23,7 +23,7 @@ extension TLSHandler {
       plaintext = buffer
       // A key update's answer, or an alert.
       sendOutput(context)
-      if isVerdict(end, buffer, of: input) { acceptVerdict(context) }
+      if engine.wasWelcomed || buffer.readableBytes > 0 { acceptVerdict(context) }
       // Whoever was let in just now may have had enough already.
       guard state == .open else { return }
       if buffer.readableBytes > 0 {
@@ -39,16 +39,6 @@ extension TLSHandler {
         return fail(
           context, HandshakeFailure(engine, fault).later, sendsAlert: fault.receivedAlert == nil)
       }
-    }
-  }
-
-  /// Whether what came says that the server took this client's certificate. Its hanging up does not.
-  private func isVerdict(
-    _ end: TLSEngine.ReadEnd, _ plaintext: ByteBuffer, of input: UnsafeRawBufferPointer
-  ) -> Bool {
-    switch end {
-    case .wantsInput, .outputFull: !input.isEmpty
-    case .closed, .failed: plaintext.readableBytes > 0
     }
   }
 
@@ -75,7 +65,9 @@ extension TLSHandler {
     if isAwaitingVerdict { return fail(context, TLSError.hungUpOnCertificate, sendsAlert: false) }
     hasReceivedClose = true
     context.fireUserInboundEventTriggered(TLSUserEvent.shutdownCompleted)
-    if hasSentClose { return context.close(promise: nil) }
+    if hasDeliveredClose { return context.close(promise: nil) }
+    // What is on its way still goes out.
+    if hasSentClose { return }
     if allowsHalfClosure(context) {
       context.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
       // The network's own end must still be noticed.

@@ -42,9 +42,11 @@ extension TLSHandler {
     guard !Task.isCancelled else { throw .cancelled(during: .tls) }
     switch result {
     case .success(let outcome):
+      var peer = connection.peer
+      peer.tls = outcome.identity
       return Connection(
-        channel: channel, address: address, peer: outcome.peer,
-        timings: connection.timings + outcome.timings)
+        channel: channel, address: address, peer: peer,
+        timings: connection.timings.adding(outcome))
     case .failure(let failure as AttemptFailure): throw failure
     case .failure(let error as TLSError): throw AttemptFailure(error)
     case .failure(let error):
@@ -74,6 +76,16 @@ extension TLSHandler {
     } catch {
       return .failure(error)
     }
+  }
+}
+
+extension [PhaseTiming] {
+  /// Who the peer is took both layers some time; a phase is listed once.
+  fileprivate func adding(_ outcome: TLSHandler.Outcome) -> [PhaseTiming] {
+    let before = filter { $0.phase == .identity }.reduce(Duration.zero) { $0 + $1.duration }
+    return filter { $0.phase != .identity } + [
+      PhaseTiming(.tls, outcome.duration), PhaseTiming(.identity, before + outcome.decision),
+    ]
   }
 }
 

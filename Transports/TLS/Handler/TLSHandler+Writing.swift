@@ -144,9 +144,16 @@ extension TLSHandler {
     writes.fail(ChannelError.outputClosed)
     let promise = outputClose
     outputClose = nil
-    sendClose(context, promise)
+    let sent = context.eventLoop.makePromise(of: Void.self)
+    let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+    sent.futureResult.whenSuccess {
+      let (handler, context) = bound.value
+      handler.hasDeliveredClose = true
+      if handler.hasReceivedClose, handler.state == .open { context.close(promise: nil) }
+    }
+    sent.futureResult.cascade(to: promise)
+    sendClose(context, sent)
     context.fireUserInboundEventTriggered(ChannelEvent.outputClosed)
-    if hasReceivedClose { context.close(promise: nil) }
   }
 
   private func sendClose(_ context: ChannelHandlerContext, _ promise: EventLoopPromise<Void>? = nil)

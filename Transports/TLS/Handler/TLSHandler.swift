@@ -27,8 +27,10 @@ final class TLSHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
   /// How the handshake went.
   struct Outcome: Sendable {
-    var peer: PeerIdentity
-    var timings: [PhaseTiming]
+    var identity: TLSIdentity
+    var duration: Duration
+    /// What the policy took besides.
+    var decision: Duration
   }
 
   /// What may come before this side begins.
@@ -55,6 +57,8 @@ final class TLSHandler: ChannelDuplexHandler, RemovableChannelHandler {
   var hasDelivered = false
   var hasReceivedClose = false
   var hasSentClose = false
+  /// Not only said, but given to the network, with all that came before it.
+  var hasDeliveredClose = false
   var isClosing = false
   var outputClose: EventLoopPromise<Void>?
   var wantsOutputClose = false
@@ -234,8 +238,11 @@ final class TLSHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
   /// Opens the gate, in the same event in which it was found that it may be.
   private func letIn(_ context: ChannelHandlerContext) {
-    verdictTimer?.cancel()
-    isAwaitingVerdict = false
+    if isAwaitingVerdict {
+      verdictTimer?.cancel()
+      isAwaitingVerdict = false
+      engine.stopWatching()
+    }
     let duration = ContinuousClock.now - began
     engine.welcome()
     sendOutput(context)
@@ -243,13 +250,10 @@ final class TLSHandler: ChannelDuplexHandler, RemovableChannelHandler {
     let admission = engine.admission
     engine.admission = nil
     gate.open()
-    let decision = admission?.duration ?? .zero
-    var peer = PeerIdentity()
-    peer.tls = identity
     outcome.succeed(
       Outcome(
-        peer: admission?.peer(identity) ?? peer,
-        timings: [PhaseTiming(.tls, duration - decision), PhaseTiming(.identity, decision)]))
+        identity: identity, duration: duration - (admission?.duration ?? .zero),
+        decision: admission?.duration ?? .zero))
   }
 
   // MARK: The server's verdict
@@ -259,6 +263,7 @@ final class TLSHandler: ChannelDuplexHandler, RemovableChannelHandler {
   /// neither is waited for only as long as its answer could take.
   private func awaitVerdict(_ context: ChannelHandlerContext) {
     isAwaitingVerdict = true
+    engine.watchForWelcome()
     let roundTrip = ContinuousClock.now - began
     let wait = min(max(roundTrip * 4, .milliseconds(50)), .milliseconds(500))
     let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)

@@ -45,7 +45,8 @@ struct DialCommand: AsyncParsableCommand {
   func run() async throws {
     try await reporting {
       try await StandardStreamsDial(
-        address: address, registry: try dialling.tls.registry(), connect: dialling.options, endLimit: .seconds(max(linger, 10)),
+        address: address, registry: try dialling.tls.registry(), connect: dialling.options,
+        endLimit: .seconds(max(linger, 10)),
         logger: logging.logger(),
         atPeersEnd: isatty(STDIN_FILENO) == 1 ? .stop : .linger(.seconds(linger))
       ).run()
@@ -80,7 +81,8 @@ struct DialStdioCommand: AsyncParsableCommand {
   func run() async throws {
     try await reporting {
       try await StandardStreamsDial(
-        address: address, registry: try dialling.tls.registry(), connect: dialling.options, endLimit: .seconds(10),
+        address: address, registry: try dialling.tls.registry(), connect: dialling.options,
+        endLimit: .seconds(10),
         logger: logging.logger(.critical), atPeersEnd: .closeOutput
       ).run()
     }

@@ -46,7 +46,7 @@ struct ProbeReport: Encodable, Sendable {
       }
       return (report, nil)
     } catch {
-      return (ProbeReport(address, error, took: clock.now - began), error)
+      return (ProbeReport(address, error.advised, took: clock.now - began), error)
     }
   }
 
@@ -63,7 +63,7 @@ struct ProbeReport: Encodable, Sendable {
         address, readiness.peer, readiness.timings, took: clock.now - began)
       return (report, nil)
     } catch {
-      return (ProbeReport(address, error, took: clock.now - began), error)
+      return (ProbeReport(address, error.advised, took: clock.now - began), error)
     }
   }
 
