@@ -46,7 +46,8 @@ struct HawseDialTests {
     }
   }
 
-  @Test("gets the answer of a peer that gives it behind the end of its input", .timeLimit(.minutes(2)))
+  @Test(
+    "gets the answer of a peer that gives it behind the end of its input", .timeLimit(.minutes(2)))
   func halfClose() async throws {
     try await TransportBench.use { bench in
       try await bench.socat("sort.sock", "EXEC:sort")
@@ -150,7 +151,9 @@ struct HawseDialTests {
     }
   }
 
-  @Test("a signal ends it, and with it the command that it dialled", .timeLimit(.minutes(2)), arguments: [SIGINT, SIGTERM])
+  @Test(
+    "a signal ends it, and with it the command that it dialled", .timeLimit(.minutes(2)),
+    arguments: [SIGINT, SIGTERM])
   func signals(_ number: Int32) async throws {
     try await TransportBench.use { bench in
       let input = try bench.pipe()
@@ -197,7 +200,8 @@ struct HawseDialTests {
     arguments: [
       ["dial"], ["dial", "a", "b"], ["dial", "--timeout", "0", "unix:///x"],
       ["dial", "--timeout", "inf", "unix:///x"], ["dial", "--linger=-1", "unix:///x"],
-      ["dial", "--peer-anyone", "--peer-uid", "1", "unix:///x"], ["dial", "--peer-uid=-1", "unix:///x"],
+      ["dial", "--peer-anyone", "--peer-uid", "1", "unix:///x"],
+      ["dial", "--peer-uid=-1", "unix:///x"],
       ["probe"], ["probe", "--interval", "0", "unix:///x"], ["probe", "--ttrpc", "grpc+unix:///x"],
       ["proxy", "unix:///x"], ["proxy", "--max-connections", "0", "unix:///x", "unix:///y"],
       ["proxy", "--idle-limit", "nan", "unix:///x", "unix:///y"],

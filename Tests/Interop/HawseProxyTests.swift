@@ -60,7 +60,8 @@ struct HawseProxyTests {
     }
   }
 
-  @Test("dials TLS for who speaks none, and the environment names the profile", .timeLimit(.minutes(2)))
+  @Test(
+    "dials TLS for who speaks none, and the environment names the profile", .timeLimit(.minutes(2)))
   func toTLS() async throws {
     try await TransportBench.use { bench in
       try await bench.makeCertificates()
@@ -96,7 +97,9 @@ struct HawseProxyTests {
     }
   }
 
-  @Test("a far side that is not there costs only its peer, and serves when it is", .timeLimit(.minutes(2)))
+  @Test(
+    "a far side that is not there costs only its peer, and serves when it is",
+    .timeLimit(.minutes(2)))
   func farAway() async throws {
     try await TransportBench.use { bench in
       let near = "\(bench.directory)/near.sock"
@@ -162,7 +165,9 @@ struct HawseProxyTests {
     }
   }
 
-  @Test("SIGTERM lets connections end by themselves and takes no more; what it made is removed", .timeLimit(.minutes(2)))
+  @Test(
+    "SIGTERM lets connections end by themselves and takes no more; what it made is removed",
+    .timeLimit(.minutes(2)))
   func drain() async throws {
     try await TransportBench.use { bench in
       let near = "\(bench.directory)/near.sock"
@@ -188,7 +193,9 @@ struct HawseProxyTests {
     }
   }
 
-  @Test("a second signal ends all at once, as does the end of the time to drain", .timeLimit(.minutes(2)), arguments: [true, false])
+  @Test(
+    "a second signal ends all at once, as does the end of the time to drain",
+    .timeLimit(.minutes(2)), arguments: [true, false])
   func atOnce(_ isSecondSignal: Bool) async throws {
     try await TransportBench.use { bench in
       let near = "\(bench.directory)/near.sock"
@@ -215,13 +222,15 @@ struct HawseProxyTests {
       let (proxy, _) = try await bench.proxy(
         "--idle-limit", "0.2", "unix://\(near)", "exec://?arg=cat")
       let input = try bench.pipe()
-      let dial = try bench.start("hawse", "dial", "--linger", "0", "unix://\(near)", input: input.read)
+      let dial = try bench.start(
+        "hawse", "dial", "--linger", "0", "unix://\(near)", input: input.read)
       _ = try await dial.result()
       try await eventually("it is over") { try await statistics(proxy).broken == 1 }
     }
   }
 
-  @Test("prints counters as often as it is told, for people and for programs", .timeLimit(.minutes(2)))
+  @Test(
+    "prints counters as often as it is told, for people and for programs", .timeLimit(.minutes(2)))
   func counters() async throws {
     try await TransportBench.use { bench in
       let near = "unix://\(bench.directory)/near.sock"
@@ -250,7 +259,9 @@ struct HawseProxyTests {
     (["unix://DIR/near", "carrier://x"], ["carrier"]),
     (["unix://DIR/near", "unix://DIR/far?x=1"], ["\"x\""]),
     (["tls://127.0.0.1:0", "unix://DIR/far"], ["tls://127.0.0.1:0", "cert"]),
-    (["--tls-profile", "DIR/file", "tls://127.0.0.1:0", "unix://DIR/far"], ["DIR/file", "profile"]),
+    (
+      ["--tls-profile", "DIR/file", "tls://127.0.0.1:0", "unix://DIR/far"], ["DIR/file", "profile"]
+    ),
   ]
 
   @Test("what it cannot do it says at once, and nothing is left bound", .timeLimit(.minutes(2)))

@@ -27,11 +27,13 @@ struct HawseTLSInitTests {
     return lstat(path, &status) == 0 ? status.st_mode & 0o7777 : 0
   }
 
-  @Test("writes what openssl verifies, for its owner only, whatever the umask", .timeLimit(.minutes(2)))
+  @Test(
+    "writes what openssl verifies, for its owner only, whatever the umask", .timeLimit(.minutes(2)))
   func files() async throws {
     try await TransportBench.use { bench in
       let result = try await bench.run(
-        "sh", "-c", "umask 0; exec hawse tls init --days 30 --name build-7 --name 10.0.0.7 "
+        "sh", "-c",
+        "umask 0; exec hawse tls init --days 30 --name build-7 --name 10.0.0.7 "
           + "--name spiffe://example.org/shim new")
       #expect(result.code == 0 && result.err == "", "\(result)")
       let directory = "\(bench.directory)/new"
@@ -67,7 +69,8 @@ struct HawseTLSInitTests {
     }
   }
 
-  @Test("the two commands that it names work as they are, beside each other", .timeLimit(.minutes(2)))
+  @Test(
+    "the two commands that it names work as they are, beside each other", .timeLimit(.minutes(2)))
   func commands() async throws {
     try await TransportBench.use { bench in
       let result = try await bench.run("hawse", "tls", "init", "--json", "it's new")
@@ -88,7 +91,9 @@ struct HawseTLSInitTests {
     }
   }
 
-  @Test("overwrites nothing that is there unless it is told to, and then all of it", .timeLimit(.minutes(2)))
+  @Test(
+    "overwrites nothing that is there unless it is told to, and then all of it",
+    .timeLimit(.minutes(2)))
   func force() async throws {
     try await TransportBench.use { bench in
       let directory = "\(bench.directory)/pki"
@@ -107,7 +112,9 @@ struct HawseTLSInitTests {
         #expect(HostFiles.names(in: directory) == (Self.names + ["other"]).sorted())
         #expect(HostFiles.text("\(directory)/other") == "mine")
         #expect(mode("\(directory)/client.key") == 0o600)
-        let files = ["ca.pem", "server.key", "client.key"].map { HostFiles.bytes("\(directory)/\($0)") }
+        let files = ["ca.pem", "server.key", "client.key"].map {
+          HostFiles.bytes("\(directory)/\($0)")
+        }
         #expect(files != last && !files.contains([]))
         last = files
       }
@@ -139,7 +146,8 @@ struct HawseTLSInitTests {
   }
 
   @Test(
-    "a name or a time that no certificate can have is a wrong command line", .timeLimit(.minutes(2)),
+    "a name or a time that no certificate can have is a wrong command line",
+    .timeLimit(.minutes(2)),
     arguments: [
       ["--name", ""], ["--name", "a b"], ["--name", "build-7:9443"], ["--name", "a..b"],
       ["--name", "spiffe://a,DNS:b"], ["--name", "x\ny"], ["--name", "*"],

@@ -141,7 +141,9 @@ struct RelayLimitTests {
     ("highWaterMark", RelayOptions(highWaterMark: -5)),
   ]
 
-  @Test("an option that nothing could keep to is refused by its name, with what to give", arguments: wrong)
+  @Test(
+    "an option that nothing could keep to is refused by its name, with what to give",
+    arguments: wrong)
   func wrongOption(_ name: String, _ options: RelayOptions) throws {
     let error = try #require(throws: TransportError.self) { try Bridge(options: options) }
     #expect(error.code == .invalidConfiguration)
@@ -153,7 +155,9 @@ struct RelayLimitTests {
     var sizes = RelayReadAllocator(most: 256 << 10)
     var pool = NIOPooledRecvBufferAllocator(capacity: 1, recvAllocator: sizes)
     #expect(sizes.buffer(allocator: .init()).capacity == 2048)
-    let counts = [(100, 2048), (2048, 256 << 10), (200_000, 256 << 10), (10_000, 20_000), (10, 2048)]
+    let counts = [
+      (100, 2048), (2048, 256 << 10), (200_000, 256 << 10), (10_000, 20_000), (10, 2048),
+    ]
     for (count, next) in counts {
       let mayGrow = sizes.record(actualReadBytes: count)
       #expect(mayGrow)

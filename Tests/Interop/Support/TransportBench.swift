@@ -93,7 +93,8 @@ final class TransportBench: Sendable {
   func line(of process: HawseProcess, with text: String) async throws -> String {
     let found = Guarded("")
     try await eventually("\"\(text)\" in \(process.out)\(process.err)") {
-      let lines = (process.out + process.err).split(separator: "\n", omittingEmptySubsequences: false)
+      let lines = (process.out + process.err).split(
+        separator: "\n", omittingEmptySubsequences: false)
       // The last is not whole yet.
       guard let line = lines.dropLast().first(where: { $0.contains(text) }) else { return false }
       found.set(String(line))
@@ -145,7 +146,8 @@ final class TransportBench: Sendable {
 
   /// A TCP socket that takes connections and says nothing.
   func mute() throws -> Int {
-    let socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+    let socket = Glibc.socket(
+      AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
     try #require(socket >= 0)
     descriptors.update { $0.append(socket) }
     var address = sockaddr_in()

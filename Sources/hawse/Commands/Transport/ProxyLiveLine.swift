@@ -21,7 +21,9 @@ struct ProxyLiveLine {
     var text =
       "\(now.open) open, \(now.total) in all, \(Self.size(now.bytesFromNear)) out, "
       + "\(Self.size(now.bytesFromFar)) back\(speed)"
-    let problems = [(now.refused, "refused"), (now.failed, "not connected"), (now.broken, "broken")]
+    let problems = [
+      (now.refused, "refused"), (now.failed, "not connected"), (now.broken, "broken"),
+    ]
     for (count, what) in problems where count > 0 { text += ", \(count) \(what)" }
     write(String(text.prefix(Self.width - 1)))
   }
