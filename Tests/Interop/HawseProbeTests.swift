@@ -86,11 +86,11 @@ struct HawseProbeTests {
       arguments: [
         "--timeout", "0.5", "--tls-profile", "pki/client.profile", "tls://127.0.0.1:MUTE",
       ],
-      phase: "tls", code: "timedOut", essentials: ["0.5 s", "speaks TLS", "--timeout"]),
+      phase: "tls", code: "timedOut", essentials: ["500 ms", "speaks TLS", "--timeout"]),
     Row(
       name: "mute under a ping",
       arguments: ["--timeout", "0.5", "--ttrpc", "tcp://127.0.0.1:MUTE"],
-      phase: "probe", code: "timedOut", essentials: ["0.5 s", "speaks ttrpc", "--timeout"]),
+      phase: "probe", code: "timedOut", essentials: ["500 ms", "speaks ttrpc", "--timeout"]),
     Row(
       name: "another protocol", arguments: ["--ttrpc", "exec://?arg=cat"], phase: "probe",
       essentials: ["ttrpc", "See what listens there"]),
@@ -165,7 +165,7 @@ struct HawseProbeTests {
       #expect(json.code == 0, "\(json)")
       let report = try Report(json.out)
       #expect(report.address == address && report.reachable && report.failure == nil)
-      #expect(report.phases.map(\.phase) == ["connect", "identity", "tls", "identity"])
+      #expect(report.phases.map(\.phase) == ["connect", "tls", "identity"])
       #expect(report.phases.allSatisfy { $0.milliseconds >= 0 })
       #expect(
         try keys(json.out) == [
