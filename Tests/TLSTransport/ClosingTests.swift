@@ -49,7 +49,9 @@ import UnixTransport
       }
     ) { _ in
       let connector = TLSLayer(pki.client()).connector(over: UnixConnector())
-      let connection = try await TestConnection(connector, pki.address(), halfClosure: false)
+      let connection = try await TestConnection(
+        connector, pki.address(), .init(timeout: .seconds(30), tryLimit: .seconds(30)),
+        halfClosure: false)
       let ending = await connection.ending()
       #expect(tlsError(ending)?.code == (isCut ? .truncated : nil))
       await connection.closedByPeer()
@@ -74,6 +76,31 @@ import UnixTransport
       expectSame(got, answer)
       #expect(await connection.ending() == nil)
       await connection.closedByPeer()
+    }
+  }
+
+  @Test("A close reaches a peer that has not read for a while, behind all bytes")
+  func closedAheadOfReader() async throws {
+    let pki = try TestPKI()
+    let bytes = [UInt8](repeating: 9, count: 1 << 20)
+    let (servers, sink) = AsyncStream<Connection>.makeStream()
+    try await withServer(
+      pki, pki.server(),
+      serve: { connection in
+        sink.yield(connection)
+        await connection.closed()
+      }
+    ) { _ in
+      let connection = try await connect(pki, pki.client())
+      var iterator = servers.makeAsyncIterator()
+      let server = try #require(await iterator.next()).channel
+      try await connection.connection.channel.setOption(.autoRead, value: false).get()
+      server.writeAndFlush(ByteBuffer(bytes: bytes), promise: nil)
+      server.close(promise: nil)
+      try await connection.connection.channel.setOption(.autoRead, value: true).get()
+      expectSame(await connection.read(bytes.count), bytes)
+      #expect(await connection.ending() == nil)
+      await connection.close()
     }
   }
 

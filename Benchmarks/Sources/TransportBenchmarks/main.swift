@@ -1,6 +1,7 @@
 // Measures the transports against what they are made of or compete with, in the same run.
 //
 //   transport-benchmarks [connect|idle|tls] …     all of them when none is named
+//   transport-benchmarks tls-alone CANDIDATE SIZE  one of TLS's candidates, for a profiler
 
 let arguments = Array(CommandLine.arguments.dropFirst())
 if arguments.count == 2, arguments[0] == "idle-server" {

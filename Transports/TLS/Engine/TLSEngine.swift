@@ -111,10 +111,10 @@ final class TLSEngine {
     lend(input)
     defer { takeBack() }
     var count = 0
-    // Once for all of the records: what succeeds leaves no error behind.
-    ERR_clear_error()
     while count < output.count, let base = output.baseAddress {
       var got = 0
+      // Before each: a record that is no data may leave errors behind and succeed.
+      ERR_clear_error()
       let result = SSL_read_ex(ssl, base + count, output.count - count, &got)
       guard result == 1 else {
         return (readEnd(SSL_get_error(ssl, result)), wire.pointee.inputCount, count)

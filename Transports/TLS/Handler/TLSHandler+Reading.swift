@@ -33,7 +33,7 @@ extension TLSHandler {
       }
       switch end {
       case .wantsInput: return
-      case .outputFull: if state != .open { return }
+      case .outputFull: if state != .open || isClosing { return }
       case .closed: return receiveClose(context)
       case .failed(let fault):
         return fail(

@@ -5,6 +5,8 @@ internal import NIOTLS
 extension TLSHandler {
   /// The most that is encrypted into one buffer before it is given to the socket.
   private static let batch = 256 << 10
+  /// How long a close may take to tell a peer that does not read.
+  private static let closeLimit = TimeAmount.seconds(5)
   /// What may wait for the handshake to end.
   private static let heldLimit = 1 << 20
 
@@ -132,9 +134,8 @@ extension TLSHandler {
     case (.output, _):
       promise?.fail(ChannelError.ioOnClosedChannel)
     case (.all, .open):
-      isClosing = true
-      sendClose(context)
-      context.close(promise: promise)
+      if let promise { context.channel.closeFuture.cascade(to: promise) }
+      if !isClosing { closeBehindLastBytes(context) }
     case (.all, _):
       isClosing = true
       context.close(promise: promise)
@@ -153,11 +154,32 @@ extension TLSHandler {
     sent.futureResult.whenSuccess {
       let (handler, context) = bound.value
       handler.hasDeliveredClose = true
+      handler.whenDelivered?.succeed(())
+      handler.whenDelivered = nil
       if handler.hasReceivedClose, handler.state == .open { context.close(promise: nil) }
     }
     sent.futureResult.cascade(to: promise)
     sendClose(context, sent)
     context.fireUserInboundEventTriggered(ChannelEvent.outputClosed)
+  }
+
+  /// Closes when the network has taken what says that this is the end, as a rule at once. While a peer
+  /// is slow the kernel has no room for it, and without it the peer would find itself cut off.
+  private func closeBehindLastBytes(_ context: ChannelHandlerContext) {
+    isClosing = true
+    writes.fail(ChannelError.ioOnClosedChannel)
+    let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+    timer = context.eventLoop.scheduleTask(in: Self.closeLimit) {
+      bound.value.close(promise: nil)
+    }
+    let sent = context.eventLoop.makePromise(of: Void.self)
+    sent.futureResult.whenComplete { _ in bound.value.close(promise: nil) }
+    if hasSentClose, !hasDeliveredClose {
+      // It is on its way already, since the output alone was ended.
+      whenDelivered = sent
+    } else {
+      sendClose(context, sent)
+    }
   }
 
   private func sendClose(_ context: ChannelHandlerContext, _ promise: EventLoopPromise<Void>? = nil)

@@ -44,7 +44,7 @@ final class TLSHandler: ChannelDuplexHandler, RemovableChannelHandler {
   private var began = ContinuousClock.now
   /// What came before this side began.
   private var early: ByteBuffer?
-  private var timer: Scheduled<Void>?
+  var timer: Scheduled<Void>?
   private var verdictTimer: Scheduled<Void>?
   private(set) var isAwaitingVerdict = false
 
@@ -64,6 +64,7 @@ final class TLSHandler: ChannelDuplexHandler, RemovableChannelHandler {
   var hasSentClose = false
   /// Not only said, but given to the network, with all that came before it.
   var hasDeliveredClose = false
+  var whenDelivered: EventLoopPromise<Void>?
   var isClosing = false
   var outputClose: EventLoopPromise<Void>?
   var wantsOutputClose = false
@@ -163,6 +164,8 @@ final class TLSHandler: ChannelDuplexHandler, RemovableChannelHandler {
     writes.fail(ChannelError.ioOnClosedChannel)
     outputClose?.fail(ChannelError.ioOnClosedChannel)
     outputClose = nil
+    whenDelivered?.fail(ChannelError.ioOnClosedChannel)
+    whenDelivered = nil
     output = nil
     plaintext = nil
     early = nil
@@ -176,7 +179,7 @@ final class TLSHandler: ChannelDuplexHandler, RemovableChannelHandler {
     buffer.withUnsafeReadableBytes { bytes in
       var rest = bytes
       if state == .handshaking { rest = advance(context, rest) }
-      if state == .open, !hasReceivedClose { decrypt(context, rest) }
+      if state == .open, !hasReceivedClose, !isClosing { decrypt(context, rest) }
     }
   }
 
@@ -338,6 +341,7 @@ final class TLSHandler: ChannelDuplexHandler, RemovableChannelHandler {
       cut(context)
       context.close(promise: nil)
     case .failed: context.close(promise: nil)
+    case .open where isClosing: context.close(promise: nil)
     default: break
     }
   }
