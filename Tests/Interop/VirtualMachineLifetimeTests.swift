@@ -18,7 +18,7 @@ struct VirtualMachineLifetimeTests {
         try guest.start("serve")
         #expect(try await hear(address, patient).text == "cid 2")
         let ear = Ear()
-        let held = try await HybridVsockConnector().connect(
+        _ = try await HybridVsockConnector().connect(
           to: guest.address(GuestPort.speakingFirst)
         ) { try $0.pipeline.syncOperations.addHandler(EarHandler(ear)) }
         try await eventually("the guest speaks first") { ear.bytes.readableBytes == 10_000 }
