@@ -143,8 +143,9 @@ let package = Package(
     .executableTarget(
       name: "hawse",
       dependencies: [
-        "ContainerdAPI", "ContainerdClient", "Hawsepipe", "RPCCore", "ShimManagement",
-        "ShimProtocol", "TLSTransport", "TTRPC", "TransportCore", "TransportRelay", argumentParser,
+        "ContainerdAPI", "ContainerdClient", "Hawsepipe", "LinuxSystem", "RPCCore",
+        "ShimManagement", "ShimProtocol", "TLSTransport", "TTRPC", "TransportCore",
+        "TransportRelay", argumentParser,
         logging, nioCore, nioPosix, protobuf,
       ],
       path: "Sources/hawse", swiftSettings: strict),
@@ -162,9 +163,9 @@ let package = Package(
     transportTests("HybridVsock", ["UnixTransport"]),
     transportTests("TCP"),
     transportTests("TLS", ["TCPTransport", "UnixTransport", "HybridVsockTransport", nioTLS]),
-    transportTests("FileDescriptor"),
+    transportTests("FileDescriptor", ["UnixTransport", "TCPTransport"]),
     transportTests("Memory"),
-    transportTests("Exec", ["ProcessSupervision"]),
+    transportTests("Exec", ["ProcessSupervision", "UnixTransport"]),
     .testTarget(
       name: "TransportConformanceTests",
       dependencies: [
@@ -203,8 +204,8 @@ let package = Package(
         "hawse", "ShimManagement", "ContainerdClient", "ContainerdAPI", "ShimProtocol",
         "ProcessSupervision", "LinuxSystem", "TTRPC", "RPCCore", "TransportCore", "UnixTransport",
         "Hawsepipe", "TransportConformance", "TLSTransport", "TCPTransport",
-        "HybridVsockTransport", "VsockTransport", "ExecTransport", nioCore, nioPosix, nioSSL,
-        protobuf,
+        "HybridVsockTransport", "VsockTransport", "ExecTransport", nioCore, nioPosix, nioTLS,
+        nioSSL, protobuf,
       ],
       path: "Tests/Interop", exclude: ["Guest", "Peers"], swiftSettings: strict),
   ]

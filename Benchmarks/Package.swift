@@ -20,7 +20,7 @@ let package = Package(
         .product(name: "TLSTransport", package: "hawsepipe"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
-        //NIOSSL
+        .product(name: "NIOSSL", package: "swift-nio-ssl"),
       ],
       path: "Sources/TransportBenchmarks",
       swiftSettings: [.swiftLanguageMode(.v6), .enableUpcomingFeature("ExistentialAny")])

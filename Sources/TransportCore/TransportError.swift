@@ -7,6 +7,9 @@ public struct TransportError: Error, Sendable {
     case forbiddenAddress
     /// No connector is registered for the address's transport.
     case noConnector
+    /// What a transport or a layer was set up with cannot work, wherever it would connect: a profile
+    /// that does not say what it means, say.
+    case invalidConfiguration
     /// Every try failed. `attempts` has them all.
     case connectFailed
     /// The time for all tries together ran out. `attempts` has what was tried until then.

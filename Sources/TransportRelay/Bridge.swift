@@ -18,7 +18,10 @@ public struct Bridge: Sendable {
   public let options: RelayOptions
   let counters = RelayCounters()
 
-  public init(options: RelayOptions = RelayOptions()) {
+  /// - Throws: ``TransportError`` with ``TransportError/Code-swift.enum/invalidConfiguration`` when an
+  ///   option is none that a bridge can keep to.
+  public init(options: RelayOptions = RelayOptions()) throws(TransportError) {
+    try options.check()
     self.options = options
   }
 

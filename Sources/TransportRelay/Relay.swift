@@ -20,16 +20,16 @@ public final class Relay: Sendable {
   private let admitted = Atomic(0)
 
   /// - Parameter listener: where the near sides connect; this relay's from here on.
-  /// - Throws: ``TransportError`` when nothing in the registry dials the address; the listener is
-  ///   still the caller's then.
+  /// - Throws: ``TransportError`` when nothing in the registry dials the address, or an option is
+  ///   none that a relay can keep to; the listener is still the caller's then.
   public init(
     from listener: any Listener, to address: TransportAddress, registry: TransportRegistry,
     options: RelayOptions = RelayOptions()
   ) throws(TransportError) {
+    self.bridge = try Bridge(options: options)
     self.connector = try registry.connector(for: address)
     self.listener = listener
     self.address = address
-    self.bridge = Bridge(options: options)
     self.slots = ConnectionSlots(options.maxConnections)
   }
 

@@ -88,7 +88,7 @@ final class RelayEnd: ChannelDuplexHandler {
     guard let options = context.channel.syncOptions else { return }
     let size = pair.options.bufferSize
     // Transports that are no sockets may have none of these, and are bridged all the same.
-    try? options.setOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: size))
+    try? options.setOption(.recvAllocator, value: RelayReadAllocator(most: size))
     try? options.setOption(.maxMessagesPerRead, value: 1)
     do {
       try options.setOption(.allowRemoteHalfClosure, value: true)

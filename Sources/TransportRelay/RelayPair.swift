@@ -24,6 +24,8 @@ final class RelayPair {
   private var onUnwanted: (() -> Void)?
 
   private var moved = 0
+  /// Bytes that came for a side that is gone.
+  private var discarded = 0
   private var watched = 0
   private var quietTicks = 0
   private var tick: Scheduled<Void>?
@@ -85,12 +87,20 @@ final class RelayPair {
 
   func received(_ buffer: ByteBuffer, from side: RelayStateMachine.Side, isLast: Bool) {
     let count = buffer.readableBytes
+    guard let target = end(side.other), !isDiscarding else { return discarded(count, from: side) }
     moved &+= count
-    guard let target = end(side.other), !isDiscarding else { return }
     counters.received(count, side)
     if target.unwritten == 0 { perform(machine.flushed(false, side.other)) }
     target.write(buffer, isLast: isLast)
     if target.unwritten > options.highWaterMark { end(side)?.setReading(false) }
+  }
+
+  /// A peer that goes on sending to nobody is told so, as by a kernel whose socket is closed: it may
+  /// never end by itself. A short answer is let pass, so that what it was sent reaches it first.
+  private func discarded(_ count: Int, from side: RelayStateMachine.Side) {
+    discarded += count
+    guard discarded > options.highWaterMark, end(side)?.unwritten == 0 else { return }
+    giveUp("its peer is gone, and it goes on sending")
   }
 
   func wrote(_ side: RelayStateMachine.Side) {

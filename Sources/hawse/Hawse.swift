@@ -6,14 +6,17 @@ struct Hawse: AsyncParsableCommand {
     commandName: "hawse",
     abstract: "Attach container tasks to sandbox shims that already run.",
     discussion: """
-      Every command works on the state under --state and --root; no daemon is needed, and any \
-      number of hawse processes may run at once.
+      Commands on sandboxes and tasks work on the state under --state and --root; no daemon is \
+      needed, and any number of hawse processes may run at once. Those that dial or listen take an \
+      address of any transport.
 
       EXAMPLES
         hawse sandbox run --rootfs /srv/busybox pod1 -- sleep infinity
         hawse task run --sandbox pod1 --rootfs /srv/busybox -- echo hello
         hawse task ls
         hawse sandbox rm --force pod1
+        hawse probe --wait --ttrpc hvsock:///run/vm7.vsock:1024
+        hawse proxy --tls-profile server.profile tls://0.0.0.0:9443 unix:///run/shim.sock
 
       EXIT STATUS
         run and exec exit as the process that they ran did; 125 means that hawse itself failed
@@ -22,7 +25,7 @@ struct Hawse: AsyncParsableCommand {
     version: HawseVersion.text,
     subcommands: [
       SandboxCommand.self, TaskCommand.self, DialCommand.self, DialStdioCommand.self,
-      ProbeCommand.self, ProxyCommand.self, AddressCommand.self,
+      ProbeCommand.self, ProxyCommand.self, TLSCommand.self, AddressCommand.self,
       VersionCommand.self,
     ])
 }

@@ -35,9 +35,9 @@ import TransportCore
       break
     }
     try await connection.channel.writeAndFlush(ByteBuffer(string: "back"))
-    #expect(try readText(theirs, 4) == "back")
+    #expect(try await readText(theirs, 4) == "back")
     try await connection.channel.close()
-    #expect(try readText(theirs, 1) == "")
+    #expect(try await readText(theirs, 1) == "")
   }
 
   @Test("A TCP socket's peer is its address")
@@ -78,7 +78,7 @@ import TransportCore
       _ = try await connect(ours, policy: .users([geteuid() + 1]))
     }
     #expect(error?.code == .refusedByPolicy)
-    #expect(try readText(theirs, 1) == "")
+    #expect(try await readText(theirs, 1) == "")
   }
 
   enum Wrong: CaseIterable {

@@ -54,7 +54,7 @@ import TransportCore
     let peers = try await greet(listener) {
       let client = try Made.unixConnection(to: address, size)
       defer { close(client) }
-      #expect(try readText(client, 5) == "hello")
+      #expect(try await readText(client, 5) == "hello")
     }
     #expect(peers.map(\.unix) == [.init(pid: getpid(), uid: geteuid(), gid: getegid())])
     #expect(listener.statistics.accepted == 1)
@@ -69,7 +69,7 @@ import TransportCore
     let peers = try await greet(listener) {
       let client = try Made.tcpConnection(to: address)
       defer { close(client) }
-      #expect(try readText(client, 5) == "hello")
+      #expect(try await readText(client, 5) == "hello")
     }
     #expect(peers.first?.network?.isLoopback == true)
     #expect(peers.first?.network?.host == "127.0.0.1")
@@ -82,7 +82,7 @@ import TransportCore
     let peers = try await greet(listener, policy: .users([geteuid() + 1])) {
       let client = try Made.unixConnection(to: address, size)
       defer { close(client) }
-      #expect(try readText(client, 1) == "")
+      #expect(try await readText(client, 1) == "")
     }
     #expect(peers.isEmpty)
     #expect(listener.statistics.refused == 1)

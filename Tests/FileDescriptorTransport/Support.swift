@@ -43,14 +43,20 @@ func check(_ result: Int32, _ what: String) throws -> Int32 {
 
 /// Sockets as a parent would have made them: inheritable and blocking.
 enum Made {
+  /// Makes them close-on-exec from their first moment on, for tests beside which programs are started:
+  /// exit tests of this process, say. Those would hold a connection open that its owner closes.
+  @TaskLocal static var isPrivate = false
+
+  private static var flags: Int32 { isPrivate ? Int32(SOCK_CLOEXEC.rawValue) : 0 }
+
   static func pair(_ type: __socket_type = SOCK_STREAM) throws -> (Int32, Int32) {
     var ends: [Int32] = [-1, -1]
-    _ = try check(socketpair(AF_UNIX, Int32(type.rawValue), 0, &ends), "socketpair")
+    _ = try check(socketpair(AF_UNIX, Int32(type.rawValue) | flags, 0, &ends), "socketpair")
     return (ends[0], ends[1])
   }
 
   static func socket(_ family: Int32, _ type: __socket_type = SOCK_STREAM) throws -> Int32 {
-    try check(Glibc.socket(family, Int32(type.rawValue), 0), "socket")
+    try check(Glibc.socket(family, Int32(type.rawValue) | flags, 0), "socket")
   }
 
   /// A socket that listens on TCP, at a free port.
@@ -68,6 +74,12 @@ enum Made {
       }
     }
     return (descriptor, address)
+  }
+
+  static func accepted(_ listener: Int32) throws -> Int32 {
+    let descriptor = try check(accept(listener, nil, nil), "accept")
+    if isPrivate { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
+    return descriptor
   }
 
   /// A blocking connect.
@@ -112,11 +124,17 @@ enum Made {
   }
 }
 
-func readText(_ descriptor: Int32, _ count: Int) throws -> String {
+/// `count` bytes, or those before the end. It does not block its thread: those of the pool are few, and
+/// who is to write needs one.
+func readText(_ socket: Int32, _ count: Int) async throws -> String {
   var bytes: [UInt8] = []
   while bytes.count < count {
     var chunk = [UInt8](repeating: 0, count: count - bytes.count)
-    let got = read(descriptor, &chunk, chunk.count)
+    let got = recv(socket, &chunk, chunk.count, Int32(MSG_DONTWAIT))
+    if got < 0, errno == EAGAIN {
+      try await Task.sleep(for: .milliseconds(2))
+      continue
+    }
     guard got > 0 else { break }
     bytes += chunk[..<got]
   }

@@ -1,4 +1,5 @@
 import Glibc
+import HybridVsockTransport
 import LinuxSystem
 import TransportCore
 
@@ -6,15 +7,18 @@ import TransportCore
 /// dialled at port N of the guest comes out at port N of the host, `<path>_N`. So one process can be
 /// at both ends: it dials in as to a guest, and listens as for one.
 final class BridgingMuxer: Sendable {
+  private let vmm: HybridVsockMonitor
   private let pid: pid_t
   /// The muxer's standard input: it ends with it, also when this process dies.
   private let leash: OwnedDescriptor
   private let directory: TemporaryDirectory
 
-  init() async throws {
+  /// - Parameter vmm: whose manners it has: Cloud Hypervisor's, or else Firecracker's.
+  init(_ vmm: HybridVsockMonitor) async throws {
+    self.vmm = vmm
     directory = try TemporaryDirectory()
     let path = directory.socket
-    let arguments = ["python3", "-c", Self.script, path]
+    let arguments = ["python3", "-c", Self.script, path, vmm.rawValue]
     var words: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) }
     defer { for word in words { free(word) } }
     words.append(nil)
@@ -39,7 +43,7 @@ final class BridgingMuxer: Sendable {
 
   /// One that nobody uses yet.
   func address() -> TransportAddress {
-    directory.address(.random(in: 1024 ... .max), vmm: "cloud-hypervisor")
+    directory.address(.random(in: 1024 ... .max), vmm: vmm.rawValue)
   }
 
   /// A port of a guest that does not answer.
@@ -53,25 +57,40 @@ final class BridgingMuxer: Sendable {
             try: s.shutdown(socket.SHUT_RDWR)
             except OSError: pass
 
-    # Half-closes are passed on, errors end both.
+    # Cloud Hypervisor passes half-closes on; to Firecracker the end of one direction is that of both.
+    carries_half_close = sys.argv[2] == "cloud-hypervisor"
+
     def copy(source, target):
         try:
             while True:
                 data = source.recv(65536)
                 if not data: break
                 target.sendall(data)
-            target.shutdown(socket.SHUT_WR)
+            if carries_half_close:
+                target.shutdown(socket.SHUT_WR)
+            else:
+                end(source, target)
         except OSError:
             end(source, target)
 
+    # Cloud Hypervisor puts a line together, to Firecracker what is not there at once never was.
+    def command(host):
+        line = host.recv(1)
+        flags = 0 if carries_half_close else socket.MSG_DONTWAIT
+        try:
+            while line and not line.endswith(b"\\n") and len(line) < 32:
+                byte = host.recv(1, flags)
+                if not byte: return None
+                line += byte
+        except BlockingIOError:
+            return None
+        words = line.split()
+        return words[1] if len(words) == 2 and words[0].lower() == b"connect" else None
+
     def serve(host):
         with host, socket.socket(socket.AF_UNIX) as guest:
-            line = b""
-            while not line.endswith(b"\\n"):
-                byte = host.recv(1)
-                if not byte: return
-                line += byte
-            word, port = line.split()
+            port = command(host)
+            if port is None: return
             if port == b"1":
                 host.recv(1)
                 return

@@ -38,7 +38,7 @@ final class TemporaryDirectory: Sendable {
 
 /// Waits for a condition that another thread brings about; an upper bound against hangs.
 func eventually(_ what: String, _ condition: () async throws -> Bool) async throws {
-  let end = ContinuousClock.now + .seconds(30)
+  let end = ContinuousClock.now + .seconds(120)
   while try await !condition() {
     guard ContinuousClock.now < end else { throw Failure(what: "not in time: \(what)") }
     try await Task.sleep(for: .milliseconds(2))

@@ -42,7 +42,19 @@ extension RealShim {
       .attach("no transport", to: "ttrpc+://x", ["ttrpc+://x"]),
       .attach("no protocol", to: "+unix:///x.sock", ["+unix:///x.sock"]),
       .attach("a protocol is needed", to: "unix:///x.sock", ["which protocol", "ttrpc+unix:///x"]),
+      .attach(
+        "a file named in an address that is recorded",
+        to: "ttrpc+tls://localhost:1?cert=/x.pem&key=/x.key", ["\"cert\"", "--tls-profile"]),
+      .attach(
+        "a profile named in an address that is recorded",
+        to: "ttrpc+tls://localhost:1?profile=/x", ["\"profile\"", "HAWSE_TLS_PROFILE"]),
+      .attach(
+        "a command in an address that is recorded", to: "ttrpc+exec://?arg=cat",
+        ["exec", "hawse proxy"]),
       .attach("nobody listens", to: "ttrpc+unix:///nowhere.sock", ["/nowhere.sock", "ENOENT"]),
+      Row(
+        "a TLS profile that is not there", ["sandbox", "ls", "--tls-profile", "DIR/none"], code: 1,
+        ["DIR/none", "profile"]),
       Row(
         "address parse", ["address", "parse", "ttrpc+unxi:///x.sock"], code: 1, ["unxi", "unix"]),
       .sandbox("id with a slash", ["--rootfs", "ROOTFS", "a/b"], ["a/b", "id"]),

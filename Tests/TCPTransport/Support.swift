@@ -145,28 +145,32 @@ private final class Incoming: ChannelInboundHandler {
 
 /// A listening socket that accepts nobody and has no room: who connects to it hears nothing.
 final class MuteServer: Sendable {
+  let host: String
   let address: TransportAddress
   private let descriptors: [CInt]
 
   /// - Parameter port: 0 for a free one.
   init(_ host: String = "127.0.0.1", port: UInt16 = 0) throws {
-    var all = [try Self.socket()]
+    let family = host.contains(":") ? AF_INET6 : AF_INET
+    var all = [try Self.socket(family)]
     let literal = try #require(try InternetAddress.parse(host))
     let bound = literal.withSocketAddress(port: port) { bind(all[0], $0, $1) }
     guard bound == 0, Glibc.listen(all[0], 0) == 0 else {
       throw SystemError.last("bind or listen")
     }
-    var name = sockaddr_in()
-    var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+    // The port of an IPv4 address is at the same place.
+    var name = sockaddr_in6()
+    var size = socklen_t(MemoryLayout<sockaddr_in6>.size)
     let named = withUnsafeMutablePointer(to: &name) {
       $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(all[0], $0, &size) }
     }
     guard named == 0 else { throw SystemError.last("getsockname") }
-    let port = UInt16(bigEndian: name.sin_port)
+    let port = UInt16(bigEndian: name.sin6_port)
+    self.host = host
     address = tcp(host, port)
     // A backlog of 0 has room for one that is through; more do not harm.
     for _ in 0..<4 {
-      let filler = try Self.socket()
+      let filler = try Self.socket(family)
       _ = literal.withSocketAddress(port: port) { connect(filler, $0, $1) }
       all.append(filler)
     }
@@ -175,22 +179,18 @@ final class MuteServer: Sendable {
 
   deinit { for descriptor in descriptors { close(descriptor) } }
 
-  private static func socket() throws -> CInt {
+  private static func socket(_ family: CInt) throws -> CInt {
     let kind = Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
-    let made = Glibc.socket(AF_INET, kind, 0)
+    let made = Glibc.socket(family, kind, 0)
     guard made >= 0 else { throw SystemError.last("socket") }
     return made
   }
 }
 
-func openDescriptors() throws -> Int {
-  try OwnedDescriptor(opening: "/proc/self/fd", O_RDONLY | O_DIRECTORY).names().count
-}
-
 /// Waits for a condition that another thread or process brings about; an upper bound against hangs.
 func eventually(_ what: String, _ condition: () async throws -> Bool) async throws {
   let clock = ContinuousClock()
-  let end = clock.now + .seconds(30)
+  let end = clock.now + .seconds(120)
   while try await !condition() {
     guard clock.now < end else { throw Failure(what: "not in time: \(what)") }
     try await clock.sleep(for: .milliseconds(5))

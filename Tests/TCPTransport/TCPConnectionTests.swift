@@ -108,34 +108,4 @@ import TransportCore
       try await group.waitForAll()
     }
   }
-
-  @Test("A thousand connects, refusals and cancellations leave no descriptor behind")
-  func noLeak() async throws {
-    let listener = try await listen()
-    let address = listener.boundAddress
-    let before = try openDescriptors()
-    try await withEchoServer(listener) {
-      for round in 0..<1000 {
-        // What each of them throws is other tests' matter: here it is what they leave.
-        switch round % 4 {
-        case 0: try await exchange(address)
-        case 1:
-          let task = Task {
-            try await TCPConnector().connect(to: address, options: .patient()) { _ in }
-          }
-          task.cancel()
-          if let connection = try? await task.value { try await connection.channel.close() }
-        case 2:
-          let nobody = ConnectOptions.patient(policy: PeerPolicy(name: "nobody") { _ in false })
-          _ = try? await TCPConnector().connect(to: address, options: nobody) { _ in }
-        default:
-          _ = try? await TCPConnector().connect(to: address, options: .patient()) { _ in
-            throw Failure(what: "no")
-          }
-        }
-      }
-    }
-    // Other tests run beside this one and have a few of their own.
-    try await eventually("descriptors are closed") { try openDescriptors() < before + 100 }
-  }
 }

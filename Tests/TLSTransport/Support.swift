@@ -53,6 +53,17 @@ func eventually(_ what: String, _ condition: () async throws -> Bool) async thro
   }
 }
 
+/// Compares what may be long: the macro itself would look for the least difference, for hours.
+func expectSame(
+  _ actual: [UInt8], _ expected: [UInt8], sourceLocation: SourceLocation = #_sourceLocation
+) {
+  if actual == expected { return }
+  let offset = zip(actual, expected).prefix { $0 == $1 }.count
+  Issue.record(
+    "\(actual.count) bytes, and \(expected.count) are expected; they differ from \(offset) on",
+    sourceLocation: sourceLocation)
+}
+
 /// A CA, a server `build-7.example` and a client, in files.
 final class TestPKI: Sendable {
   let directory: TemporaryDirectory
@@ -111,13 +122,14 @@ final class TestPKI: Sendable {
 
 /// Listens with TLS over a unix socket while `body` runs, each connection served by `serve`.
 func withServer<T: Sendable>(
-  _ pki: TestPKI, _ configuration: TLSConfiguration, policy: PeerPolicy? = nil,
-  options: ListenOptions = ListenOptions(), rpc: TransportAddress.RPCProtocol? = nil,
+  _ pki: TestPKI, _ configuration: TLSConfiguration, layer: TLSLayer? = nil,
+  policy: PeerPolicy? = nil, options: ListenOptions = ListenOptions(),
+  rpc: TransportAddress.RPCProtocol? = nil,
   serve: @escaping @Sendable (Connection) async -> Void = { await $0.closed() },
   handlers: @escaping @Sendable () -> [any ChannelHandler] = { [EchoHandler()] },
   _ body: (any Listener) async throws -> T
 ) async throws -> T {
-  let layer = TLSLayer(configuration)
+  let layer = layer ?? TLSLayer(configuration)
   var address = pki.address()
   address.rpc = rpc
   let inner = try UnixListener(bindingTo: address.inner, options: .init(replacing: true))
@@ -125,7 +137,7 @@ func withServer<T: Sendable>(
   return try await withThrowingTaskGroup(of: Void.self) { group in
     group.addTask {
       try await listener.run(policy: policy) { channel in
-        try channel.setOption(.allowRemoteHalfClosure, value: true).assumeNoFailure()
+        try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
         try channel.pipeline.syncOperations.addHandlers(handlers())
       } onConnection: { connection in
         await serve(connection)
@@ -143,9 +155,27 @@ func withServer<T: Sendable>(
   }
 }
 
-extension EventLoopFuture<Void> {
-  /// An option that is set on the loop itself takes effect at once; it cannot fail on a new channel.
-  func assumeNoFailure() throws {}
+/// The TLSError behind what a connect or a listen threw, or behind what a connection ended with.
+func tlsError(_ error: (any Error)?) -> TLSError? {
+  switch error {
+  case let error as TLSError: error
+  case let error as TransportError: tlsError(error.cause)
+  case let error as AttemptFailure: tlsError(error.cause)
+  default: nil
+  }
+}
+
+/// The reason why a client is not let in. A TLS 1.3 server that is slow to say so is heard only after
+/// the connect.
+func refusal(_ body: () async throws -> TestConnection) async throws -> TLSError {
+  do {
+    let connection = try await body()
+    let ending = await connection.ending()
+    await connection.close()
+    return try #require(tlsError(ending), "it ended with \(String(describing: ending))")
+  } catch {
+    return try #require(tlsError(error), "it failed with \(error)")
+  }
 }
 
 extension Connection {

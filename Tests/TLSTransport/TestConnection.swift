@@ -24,7 +24,7 @@ struct TestConnection {
     self.events = events
     connection = try await connector.connect(to: address, options: options) { channel in
       if halfClosure {
-        try channel.setOption(.allowRemoteHalfClosure, value: true).assumeNoFailure()
+        try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
       }
       try channel.pipeline.syncOperations.addHandler(Recorder(sink))
     }

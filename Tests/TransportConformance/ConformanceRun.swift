@@ -89,7 +89,7 @@ struct ConformanceRun: Sendable {
       let connection = try await subject.registry.connect(
         to: address, options: options ?? subject.connectOptions
       ) { channel in try Wire.configure(channel, halfClose: halfClose) }
-      return try await Wire(connection)
+      return try Wire(connection)
     }
   }
 }

@@ -75,6 +75,12 @@ public struct ConformanceSubject: Sendable {
   /// An address where nobody is; with a ``Peer/listener(address:)`` as it could be listened at, and
   /// in the end is. `nil`: a new one of the peer's, or none.
   public var absent: (@Sendable () async throws -> TransportAddress)?
+  /// Whether an address can be one where nobody is. `false` for addresses of descriptors: theirs
+  /// listen before they have an address, and are connected.
+  public var canBeAbsent = true
+  /// Gives back what an address of a ``Peer/running(address:)`` holds that was not dialled after all,
+  /// since the connect was cancelled before it began. Called for every cancelled connect.
+  public var discard: @Sendable (TransportAddress) async -> Void = { _ in }
   /// Somebody who never answers. `nil` where nobody can be mute.
   public var mute: (@Sendable () async throws -> Mute)?
   /// A listener on a socket that was bound before, as if it had been inherited. `nil` where the
@@ -104,5 +110,5 @@ extension ConformanceSubject {
     return try await address()
   }
 
-  var hasAbsent: Bool { absent != nil || hasListener }
+  var hasAbsent: Bool { canBeAbsent && (absent != nil || hasListener) }
 }

@@ -20,6 +20,15 @@ func openDescriptors() throws -> Set<String> {
   return open
 }
 
+/// Those of them that a program gets which this process starts.
+func inheritableDescriptors() throws -> Set<String> {
+  try openDescriptors().filter { descriptor in
+    guard let number = CInt(descriptor.prefix { $0 != " " }) else { return false }
+    let flags = fcntl(number, F_GETFD)
+    return flags >= 0 && flags & FD_CLOEXEC == 0
+  }
+}
+
 extension ConformanceRun {
   /// Does something, and sees that nothing that it opened stays open.
   ///

@@ -15,17 +15,31 @@ import TransportConformance
 
 /// Some checks take away what the rest of the process needs.
 @Suite struct LonelyChecksTests {
-  @Test("A lack of descriptors is survived on unix sockets")
+  @Test("A lack of descriptors is survived on unix sockets, and none is left behind")
   func unix() async {
     await #expect(processExitsWith: .success) {
-      for check in ConformanceCheck.alone(for: .unix) { try await check.run(against: .unix) }
+      for check in ConformanceCheck.alone(for: .unix) {
+        do {
+          try await check.run(against: .unix)
+        } catch {
+          // As a text: the error itself would not get out of the process.
+          Issue.record("\(error)")
+        }
+      }
     }
   }
 
-  @Test("A lack of descriptors is survived in memory")
+  @Test("Nothing is left behind in memory")
   func memory() async {
     await #expect(processExitsWith: .success) {
-      for check in ConformanceCheck.alone(for: .memory) { try await check.run(against: .memory) }
+      for check in ConformanceCheck.alone(for: .memory) {
+        do {
+          try await check.run(against: .memory)
+        } catch {
+          // As a text: the error itself would not get out of the process.
+          Issue.record("\(error)")
+        }
+      }
     }
   }
 }

@@ -1,3 +1,4 @@
+import NIOCore
 import Testing
 import TransportCore
 
@@ -100,6 +101,75 @@ struct RelayLimitTests {
       #expect(try await far.read() == .init(isEnded: true))
       try await fixture.eventually("it is over") { $0.open == 0 }
     }
+  }
+
+  @Test("a far side that sends without end when the near one is gone is closed")
+  func goneAndEndlessOutput() async throws {
+    var options = RelayOptions()
+    options.endLimit = .seconds(600)
+    try await RelayFixture.use(options) { fixture in
+      let (near, far) = try await fixture.pair()
+      near.endOutput()
+      #expect(try await far.read() == .init(isEnded: true))
+      fixture.close(near)
+      let endless = pattern(64 << 20)
+      #expect(try await far.write(endless) < endless.count)
+      try await fixture.eventually("it is over") { $0.open == 0 && $0.broken == 1 }
+    }
+  }
+
+  @Test("what a far side was sent reaches it, though it answers somebody who is gone")
+  func goneAndAnswer() async throws {
+    try await RelayFixture.use { fixture in
+      let (near, far) = try await fixture.pair()
+      try await near.write([1, 2, 3])
+      fixture.close(near)
+      try await far.write(pattern(10_000))
+      #expect(try await far.read() == .init(bytes: [1, 2, 3], isEnded: true))
+    }
+  }
+
+  static let wrong: [(String, RelayOptions)] = [
+    ("maxConnections", RelayOptions(maxConnections: 0)),
+    ("maxConnections", RelayOptions(maxConnections: -1)),
+    ("idleLimit", RelayOptions(idleLimit: .zero)),
+    ("idleLimit", RelayOptions(idleLimit: .seconds(-1))),
+    ("lifetimeLimit", RelayOptions(lifetimeLimit: .seconds(Int64.max))),
+    ("endLimit", RelayOptions(endLimit: .zero)),
+    ("bufferSize", RelayOptions(bufferSize: 0)),
+    ("bufferSize", RelayOptions(bufferSize: .max)),
+    ("highWaterMark", RelayOptions(highWaterMark: -5)),
+  ]
+
+  @Test(
+    "an option that nothing could keep to is refused by its name, with what to give",
+    arguments: wrong)
+  func wrongOption(_ name: String, _ options: RelayOptions) throws {
+    let error = try #require(throws: TransportError.self) { try Bridge(options: options) }
+    #expect(error.code == .invalidConfiguration)
+    #expect("\(error)".contains("\(name) is ") && "\(error)".contains(" Give it from "), "\(error)")
+  }
+
+  @Test("buffers follow what comes, and only the first, which is small, is kept")
+  func buffers() {
+    var sizes = RelayReadAllocator(most: 256 << 10)
+    var pool = NIOPooledRecvBufferAllocator(capacity: 1, recvAllocator: sizes)
+    #expect(sizes.buffer(allocator: .init()).capacity == 2048)
+    let counts = [
+      (100, 2048), (2048, 256 << 10), (200_000, 256 << 10), (10_000, 20_000), (10, 2048),
+    ]
+    for (count, next) in counts {
+      let mayGrow = sizes.record(actualReadBytes: count)
+      #expect(mayGrow)
+      // ByteBuffer rounds up to a power of two.
+      #expect((next..<2 * next).contains(sizes.buffer(allocator: .init()).capacity), "\(count)")
+    }
+    for count in [2048, 256 << 10, 256 << 10] {
+      let (buffer, _) = pool.buffer(allocator: .init()) { $0.writeRepeatingByte(1, count: count) }
+      pool.record(actualReadBytes: count)
+      #expect(buffer.readableBytes == count)
+    }
+    #expect(pool.count == 1)
   }
 
   @Test("stopping lets bridges end by themselves, and takes no more")

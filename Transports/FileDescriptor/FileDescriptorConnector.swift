@@ -23,25 +23,10 @@ public struct FileDescriptorConnector: Connector {
     let began = clock.now
     guard !Task.isCancelled else { throw AttemptFailure.cancelled(during: .connect) }
     let (socket, family) = try adopt(address)
-    let adopted = clock.now
-    let peer: PeerIdentity
-    do throws(AttemptFailure) {
-      peer = try identify(socket.descriptor, family)
-      let policy = options.policy ?? .anyone
-      guard policy.allows(peer) else { throw AttemptFailure.refused(peer, by: policy) }
-    } catch {
-      socket.close()
-      throw error
-    }
-    let timings = [
-      PhaseTiming(.connect, adopted - began), PhaseTiming(.identity, clock.now - adopted),
-    ]
-    let channel = try await socket.channel(on: options.group, configure: configure)
-    guard !Task.isCancelled else {
-      channel.close(promise: nil)
-      throw AttemptFailure.cancelled(during: .connect)
-    }
-    return Connection(channel: channel, address: address, peer: peer, timings: timings)
+    return try await socket.connection(
+      to: address, options, policy: .anyone, timings: [PhaseTiming(.connect, clock.now - began)],
+      configure: configure
+    ) { descriptor throws(AttemptFailure) in try identify(descriptor, family) }
   }
 
   private func adopt(

@@ -36,30 +36,14 @@ public struct MemoryConnector: Connector {
     }
     let faults = try faults(of: address)
     try await delay(faults)
-    let socket = try await connect(to: name, options.tryLimit, clock)
-    let connected = clock.now
-    let peer: PeerIdentity
-    do throws(AttemptFailure) {
-      peer = try identify(socket.descriptor)
-      let policy = options.policy ?? .thisProcess
-      guard policy.allows(peer) else { throw AttemptFailure.refused(peer, by: policy) }
-      guard !Task.isCancelled else { throw AttemptFailure.cancelled(during: .identity) }
-    } catch {
-      socket.close()
-      throw error
-    }
-    let timings = [
-      PhaseTiming(.connect, connected - began), PhaseTiming(.identity, clock.now - connected),
-    ]
-    let channel = try await socket.channel(on: options.group) { channel in
-      try faults.install(on: channel)
-      try configure(channel)
-    }
-    guard !Task.isCancelled else {
-      channel.close(promise: nil)
-      throw AttemptFailure.cancelled(during: .connect)
-    }
-    return Connection(channel: channel, address: address, peer: peer, timings: timings)
+    let socket = try await connect(to: name, options.tryLimit)
+    return try await socket.connection(
+      to: address, options, policy: .thisProcess,
+      timings: [PhaseTiming(.connect, clock.now - began)],
+      configure: { channel in
+        try faults.install(on: channel)
+        try configure(channel)
+      }, identify: identify)
   }
 
   private func faults(of address: TransportAddress) throws(AttemptFailure) -> MemoryFaults {
@@ -82,9 +66,8 @@ public struct MemoryConnector: Connector {
     }
   }
 
-  /// A connected socket. A full backlog is waited out in short pauses: it cannot be polled for.
   private func connect(
-    to name: String, _ limit: Duration, _ clock: ContinuousClock
+    to name: String, _ limit: Duration
   ) async throws(AttemptFailure) -> ClientSocket {
     guard var target = network.socket(of: name) else { throw Self.failure(ECONNREFUSED, name) }
     let socket: ClientSocket
@@ -93,25 +76,16 @@ public struct MemoryConnector: Connector {
     } catch {
       throw Self.failure(error.errno, name)
     }
-    let began = clock.now
-    var pause = Duration.milliseconds(1)
-    while true {
-      let result = target.withUTF8 {
+    let errno = await socket.connectThroughBacklog(within: limit) {
+      target.withUTF8 {
         clinux_unix_connect(socket.descriptor, $0.baseAddress, $0.count, true)
       }
-      if result == 0 { return socket }
-      guard result == -EAGAIN, !Task.isCancelled, clock.now - began < limit else {
-        socket.close()
-        throw Self.failure(-result, name)
-      }
-      do {
-        try await clock.sleep(for: pause)
-      } catch {
-        socket.close()
-        throw AttemptFailure.cancelled(during: .connect)
-      }
-      pause = min(pause * 2, .milliseconds(20))
     }
+    guard errno == 0 else {
+      socket.close()
+      throw Self.failure(errno, name)
+    }
+    return socket
   }
 
   private static func failure(_ errno: Int32, _ name: String) -> AttemptFailure {

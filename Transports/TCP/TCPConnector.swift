@@ -43,28 +43,14 @@ public struct TCPConnector: Connector {
   ) async throws(AttemptFailure) -> Connection {
     let race = try race(address, options.plaintext)
     let winner = try await race.run()
-    let clock = ContinuousClock()
-    let connected = clock.now
-    let peer: PeerIdentity
-    do throws(AttemptFailure) {
-      peer = try PeerIdentity(tcpPeerOf: winner.socket.descriptor)
-      let policy = options.policy ?? .anyone
-      guard policy.allows(peer) else { throw AttemptFailure.refused(peer, by: policy) }
-      guard !Task.isCancelled else { throw AttemptFailure.cancelled(during: .identity) }
-    } catch {
-      winner.socket.close()
-      throw error
+    let connection = try await winner.socket.connection(
+      to: address, options, policy: .anyone, timings: winner.timings, configure: configure,
+      identify: PeerIdentity.init(tcpPeerOf:))
+    if options.plaintext != .secured, connection.peer.network?.isLoopback == false {
+      PlaintextRule.warn(
+        logger, "A connection goes", ["address": "\(address)", "peer": "\(connection.peer)"])
     }
-    let timings = winner.timings + [PhaseTiming(.identity, clock.now - connected)]
-    if options.plaintext != .secured, peer.network?.isLoopback == false {
-      PlaintextRule.warn(logger, "A connection goes", ["address": "\(address)", "peer": "\(peer)"])
-    }
-    let channel = try await winner.socket.channel(on: options.group, configure: configure)
-    guard !Task.isCancelled else {
-      channel.close(promise: nil)
-      throw AttemptFailure.cancelled(during: .connect)
-    }
-    return Connection(channel: channel, address: address, peer: peer, timings: timings)
+    return connection
   }
 
   private func race(

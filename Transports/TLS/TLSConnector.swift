@@ -20,13 +20,12 @@ struct TLSConnector: Connector {
       channel in
       let engine = try TLSEngine(
         context, serverName: target.serverName, expecting: target.names, sessionKey: target.key)
-      let handler = TLSHandler(
-        engine, limit: limit, outcome: channel.eventLoop.makePromise(of: TLSHandler.Outcome.self))
-      try channel.pipeline.syncOperations.addHandlers([handler, ConnectionGate()])
+      try TLSHandler.add(engine, limit, to: channel)
       try configure(channel)
     }
     do throws(AttemptFailure) {
-      return try await finish(connection, address, options)
+      return try await TLSHandler.admit(
+        connection, at: address, policy: options.policy ?? .anyone)
     } catch {
       await connection.channel.closeAndWait()
       throw error
@@ -45,26 +44,6 @@ struct TLSConnector: Connector {
     } catch {
       throw AttemptFailure(error)
     }
-  }
-
-  private func finish(
-    _ connection: Connection, _ address: TransportAddress, _ options: ConnectOptions
-  ) async throws(AttemptFailure) -> Connection {
-    let outcome = try await TLSHandler.outcome(on: connection.channel)
-    let began = ContinuousClock.now
-    var peer = connection.peer
-    peer.tls = outcome.identity
-    if let policy = options.policy, !policy.allows(peer) {
-      throw AttemptFailure.refused(peer, by: policy)
-    }
-    let timings =
-      connection.timings + [
-        PhaseTiming(.tls, outcome.duration), PhaseTiming(.identity, ContinuousClock.now - began),
-      ]
-    try await TLSHandler.open(connection.channel)
-    guard !Task.isCancelled else { throw .cancelled(during: .tls) }
-    return Connection(
-      channel: connection.channel, address: address, peer: peer, timings: timings)
   }
 }
 

@@ -28,6 +28,33 @@ public struct TLSLayer: TransportLayer {
     self.init(client: configuration, server: configuration, logger: logger)
   }
 
+  /// As a profile file says, for both sides: what an address would name by `profile=`, for all
+  /// addresses of a program. What the profile says of one side only (`servername`, `clientcert`) is
+  /// that side's; an address's own parameters still come before it.
+  ///
+  /// Reads the file at once, which blocks for as long as the disk takes. The certificates and the key
+  /// that it names are read when they are first needed, and again when they change; the profile is
+  /// not.
+  ///
+  /// - Parameter path: a relative one is meant from the working directory.
+  /// - Throws: ``TransportError`` with ``TransportError/Code-swift.enum/invalidConfiguration``: the
+  ///   file cannot be read or is no profile, or what it says does not go together.
+  public init(profile path: String, logger: Logger? = nil) throws(TransportError) {
+    do throws(TLSError) {
+      let settings = try TLSProfile.read(path)
+      var server = TLSConfiguration()
+      try settings.apply(to: &server, role: .server)
+      try server.check(for: .client)
+      var client = server
+      client.clientCertificates = TLSConfiguration().clientCertificates
+      server.serverName = nil
+      self.init(client: client, server: server, logger: logger)
+    } catch {
+      throw TransportError(
+        code: .invalidConfiguration, message: error.message, hint: error.hint, cause: error)
+    }
+  }
+
   public var parameters: Set<String> { TLSParameter.names }
 
   public func connector(over inner: any Connector) -> any Connector {

@@ -15,7 +15,7 @@ final class TLSListener: Listener {
   private let inner: any Listener
   private let options: ListenOptions
   private let credentials: TLSCredentials
-  private let logger: Logger
+  private let report: AcceptReport
   private let counts = Mutex(ListenerStatistics())
   private let handshakes = Mutex(0)
 
@@ -26,11 +26,13 @@ final class TLSListener: Listener {
     self.inner = inner
     self.options = options
     self.credentials = credentials
-    logger = options.logger ?? Logger(label: "hawsepipe.tls.listener")
     // What the system chose is the inner listener's to know, the rest is as it was asked for.
     var bound = address
     bound.place = inner.boundAddress.place
     boundAddress = bound
+    report = AcceptReport(
+      address: bound, logger: options.logger ?? Logger(label: "hawsepipe.tls.listener"),
+      observer: options.observer)
   }
 
   var statistics: ListenerStatistics {
@@ -95,20 +97,19 @@ final class TLSListener: Listener {
         .libraryFailed, "\(Self.handshakeLimit) TLS handshakes are under way, and no more are begun"
       )
     }
-    let outcome = channel.eventLoop.makePromise(of: TLSHandler.Outcome.self)
-    outcome.futureResult.whenComplete { _ in self.handshakes.withLock { $0 -= 1 } }
     do {
       let configuration = credentials.configuration
       let engine = try TLSEngine(credentials.context, expecting: configuration.peerNames)
-      let handler = TLSHandler(
-        engine, limit: TimeAmount(min(options.handshakeLimit, .seconds(3600))), outcome: outcome)
-      try channel.pipeline.syncOperations.addHandlers([handler, ConnectionGate()])
-      try configure(channel)
+      let limit = TimeAmount(min(options.handshakeLimit, .seconds(3600)))
+      try TLSHandler.add(engine, limit, to: channel).whenComplete { _ in self.endHandshake() }
     } catch {
-      outcome.fail(error)
+      endHandshake()
       throw error
     }
+    try configure(channel)
   }
+
+  private func endHandshake() { handshakes.withLock { $0 -= 1 } }
 
   // MARK: In the connection's child task
 
@@ -117,45 +118,30 @@ final class TLSListener: Listener {
     _ onConnection: @Sendable (Connection) async -> Void
   ) async {
     do throws(AttemptFailure) {
-      let admitted = try await admit(connection, policy)
+      let admitted = try await TLSHandler.admit(connection, at: boundAddress, policy: policy)
       counts.withLock { $0.accepted += 1 }
       await onConnection(admitted)
     } catch {
-      await report(error, connection)
+      await turnAway(error, connection)
     }
   }
 
-  private func admit(
-    _ connection: Connection, _ policy: PeerPolicy
-  ) async throws(AttemptFailure) -> Connection {
-    let outcome = try await TLSHandler.outcome(on: connection.channel)
-    let began = ContinuousClock.now
-    var peer = connection.peer
-    peer.tls = outcome.identity
-    guard policy.allows(peer) else { throw .refused(peer, by: policy) }
-    let timings =
-      connection.timings + [
-        PhaseTiming(.tls, outcome.duration), PhaseTiming(.identity, ContinuousClock.now - began),
-      ]
-    try await TLSHandler.open(connection.channel)
-    return Connection(
-      channel: connection.channel, address: boundAddress, peer: peer, timings: timings)
-  }
-
-  private func report(_ failure: AttemptFailure, _ connection: Connection) async {
+  private func turnAway(_ failure: AttemptFailure, _ connection: Connection) async {
     guard !Task.isCancelled else { return }
-    let metadata: Logger.Metadata = [
-      "address": "\(boundAddress)", "peer": "\(connection.peer)", "reason": "\(failure.message)",
-    ]
-    switch (failure.phase, (failure.cause as? TLSError)?.code) {
-    case (.identity, _), (_, .certificateRefused?), (_, .wrongName?):
+    var failure = failure
+    failure.peer = failure.peer ?? connection.peer
+    let isRefused =
+      switch (failure.cause as? TLSError)?.code {
+      case .certificateRefused, .wrongName: true
+      default: failure.isRefusal
+      }
+    if isRefused {
       counts.withLock { $0.refused += 1 }
-      logger.warning("Refused a connection", metadata: metadata)
-    default:
+      report.refused(failure)
+    } else {
       counts.withLock { $0.failed += 1 }
-      logger.warning("A TLS handshake failed", metadata: metadata)
+      report.failed(failure, level: .warning)
     }
-    guard failure.phase == .tls else { return }
     // The handler closes it, when the peer has had a moment to read why.
     do {
       try await withTaskCancellationHandler {

@@ -37,26 +37,10 @@ public struct VsockConnector: Connector {
     let began = clock.now
     let target = try VsockTarget(address, reachesSiblings: reachesSiblings)
     let socket = try await target.connect(within: options.tryLimit)
-    let connected = clock.now
-    let peer: PeerIdentity
-    do throws(AttemptFailure) {
-      peer = try PeerIdentity(vsockPeerOf: socket.descriptor)
-      let policy = options.policy ?? .cids([target.cid])
-      guard policy.allows(peer) else { throw AttemptFailure.refused(peer, by: policy) }
-      guard !Task.isCancelled else { throw AttemptFailure.cancelled(during: .identity) }
-    } catch {
-      socket.close()
-      throw error
-    }
-    let timings = [
-      PhaseTiming(.connect, connected - began), PhaseTiming(.identity, clock.now - connected),
-    ]
-    let channel = try await socket.channel(on: options.group, configure: configure)
-    guard !Task.isCancelled else {
-      channel.close(promise: nil)
-      throw AttemptFailure.cancelled(during: .connect)
-    }
-    return Connection(channel: channel, address: address, peer: peer, timings: timings)
+    return try await socket.connection(
+      to: address, options, policy: .cids([target.cid]),
+      timings: [PhaseTiming(.connect, clock.now - began)], configure: configure,
+      identify: PeerIdentity.init(vsockPeerOf:))
   }
 }
 

@@ -37,8 +37,63 @@ package struct ClientSocket: Sendable {
     return failure
   }
 
+  /// Connects to a unix socket. A full backlog is waited out in short pauses: it cannot be polled for.
+  /// The socket stays the caller's.
+  ///
+  /// - Parameter begin: calls connect(2), and returns 0 or the negative error number.
+  /// - Returns: the error number: 0 when connected, EAGAIN when the backlog was full until the limit was
+  ///   over or the task cancelled.
+  package func connectThroughBacklog(within limit: Duration, _ begin: () -> CInt) async -> CInt {
+    let clock = ContinuousClock()
+    let end = clock.now + limit
+    var pause = Duration.milliseconds(1)
+    while true {
+      let result = begin()
+      guard result == -EAGAIN, !Task.isCancelled, clock.now < end else { return -result }
+      do {
+        try await clock.sleep(for: pause)
+      } catch {
+        return EAGAIN
+      }
+      pause = min(pause * 2, .milliseconds(20))
+    }
+  }
+
+  /// The rest of a try, once connected: finds out who the peer is, asks the policy, and makes the
+  /// connection. The socket is given away, also when this throws.
+  ///
+  /// - Parameters:
+  ///   - policy: the transport's own, where the options have none.
+  ///   - timings: of the phases until now.
+  package func connection(
+    to address: TransportAddress, _ options: ConnectOptions, policy: PeerPolicy,
+    timings: [PhaseTiming], configure: @escaping @Sendable (any Channel) throws -> Void,
+    identify: (CInt) throws(AttemptFailure) -> PeerIdentity
+  ) async throws(AttemptFailure) -> Connection {
+    let clock = ContinuousClock()
+    let began = clock.now
+    let peer: PeerIdentity
+    do throws(AttemptFailure) {
+      peer = try identify(descriptor)
+      let policy = options.policy ?? policy
+      guard policy.allows(peer) else { throw AttemptFailure.refused(peer, by: policy) }
+      guard !Task.isCancelled else { throw AttemptFailure.cancelled(during: .identity) }
+    } catch {
+      close()
+      throw error
+    }
+    let identified = PhaseTiming(.identity, clock.now - began)
+    let channel = try await channel(on: options.group, configure: configure)
+    guard !Task.isCancelled else {
+      channel.close(promise: nil)
+      throw AttemptFailure.cancelled(during: .connect)
+    }
+    return Connection(
+      channel: channel, address: address, peer: peer, timings: timings + [identified])
+  }
+
   /// Hands the connected socket to NIO, which owns it from there on, also when this throws.
-  package func channel(
+  private func channel(
     on group: (any EventLoopGroup)?,
     configure: @escaping @Sendable (any Channel) throws -> Void
   ) async throws(AttemptFailure) -> any Channel {

@@ -1,7 +1,12 @@
+internal import LinuxSystem
 public import Logging
 public import NIOCore
 internal import NIOPosix
 internal import Synchronization
+
+#if canImport(Glibc)
+  internal import Glibc
+#endif
 
 /// Accepts on a listening socket, checks each peer, and hands the connections to child tasks: the
 /// part of a ``Listener`` that every transport with sockets shares.
@@ -135,6 +140,7 @@ public final class AcceptLoop: Sendable {
   ) -> EventLoopFuture<Void> {
     let began = ContinuousClock.now
     return identify(channel).flatMapThrowing { peer in
+      try Self.closeOnExec(channel)
       guard policy.allows(peer) else { throw AttemptFailure.refused(peer, by: policy) }
       let connection = Connection(
         channel: channel, address: self.address, peer: peer,
@@ -147,6 +153,13 @@ public final class AcceptLoop: Sendable {
       // NIO closes the channel.
       self.caught(error)
       throw error
+    }
+  }
+
+  /// NIO accepts without SOCK_CLOEXEC: a program that is started later would hold the connection open.
+  private static func closeOnExec(_ channel: any Channel) throws {
+    try channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: CInt.self) {
+      guard fcntl($0, F_SETFD, FD_CLOEXEC) >= 0 else { throw SystemError.last("fcntl") }
     }
   }
 

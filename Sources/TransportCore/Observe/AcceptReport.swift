@@ -21,7 +21,7 @@ public struct AcceptReport: Sendable {
 
   /// A policy refused a peer: ``AttemptFailure/refused(_:by:)``.
   public func refused(_ failure: AttemptFailure) {
-    logger.warning("Refused a connection", metadata: metadata(failure.message))
+    logger.warning("Refused a connection", metadata: metadata(failure.message, failure.peer))
     metrics?.refusals.increment()
     report?.tell(.refused(failure.peer ?? PeerIdentity(), reason: failure.message), level: nil)
   }
@@ -34,8 +34,12 @@ public struct AcceptReport: Sendable {
   }
 
   /// A connection failed before it could be handed over.
-  public func failed(_ error: any Error) {
-    logger.error("A connection failed before it began", metadata: metadata("\(error)"))
+  ///
+  /// - Parameter level: lower where strangers bring it about, who try a port out, say.
+  public func failed(_ error: any Error, level: Logger.Level = .error) {
+    let peer = (error as? AttemptFailure)?.peer
+    logger.log(
+      level: level, "A connection failed before it began", metadata: metadata("\(error)", peer))
     report?.tell(.acceptFailed(reason: "\(error)"), level: nil)
   }
 
@@ -43,7 +47,9 @@ public struct AcceptReport: Sendable {
     ConnectionReport(.accepted, address, logger: nil, observer: observer, metrics: nil)
   }
 
-  private func metadata(_ reason: String) -> Logger.Metadata {
-    ["address": "\(address)", "reason": "\(reason)"]
+  private func metadata(_ reason: String, _ peer: PeerIdentity? = nil) -> Logger.Metadata {
+    var metadata: Logger.Metadata = ["address": "\(address)", "reason": "\(reason)"]
+    if let peer { metadata["peer"] = "\(peer)" }
+    return metadata
   }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import TransportCore
 
 /// Ends a command: the error as one paragraph on standard error, and the exit code.
 enum Failure {
@@ -9,6 +10,7 @@ enum Failure {
 
   static func exit(_ error: any Error, code: Int32) throws -> Never {
     if error is ExitCode || error is CleanExit || error is ValidationError { throw error }
+    let error: any Error = (error as? TransportError)?.advised ?? error
     Output.note(sentence("\(error)"))
     throw ExitCode(code)
   }

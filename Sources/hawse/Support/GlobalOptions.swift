@@ -19,6 +19,8 @@ struct GlobalOptions: ParsableArguments {
       valueName: "seconds"))
   var timeout: Double?
 
+  @OptionGroup var tls: TLSFlags
+
   @Flag(help: "Print JSON.") var json = false
 
   @Flag(help: "Say on standard error what is done, and have shims log at debug level.")

@@ -21,7 +21,7 @@ struct Session {
     let logger = Self.logger(debug: options.debug)
     let directory = StateDirectory(state: absolute(options.state), root: absolute(options.root))
     var configuration = ShimManager.Configuration(
-      directory: directory, registry: Transports.registry,
+      directory: directory, registry: try options.tls.registry(),
       environment: ProcessInfo.processInfo.environment,
       publishBinary: try ownPath(), debug: options.debug,
       limits: options.limits, logger: logger)

@@ -4,6 +4,8 @@ import TransportCore
 
 /// What every command takes that dials by itself, without a sandbox's bundle.
 struct DialFlags: ParsableArguments {
+  @OptionGroup var tls: TLSFlags
+
   @Option(
     help: ArgumentHelp("How long connecting may take in all.", valueName: "seconds"))
   var timeout = 10.0

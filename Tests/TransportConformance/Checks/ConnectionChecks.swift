@@ -21,7 +21,7 @@ extension ConformanceCheck {
             configured.withLock { $0.append(ObjectIdentifier(channel)) }
             try Wire.configure(channel, halfClose: false)
           }
-          let wire = try await Wire(connection)
+          let wire = try Wire(connection)
           let channels = configured.withLock { $0 }
           try run.expect(channels.count == 1, "configure ran \(channels.count) times for one try")
           try run.expect(

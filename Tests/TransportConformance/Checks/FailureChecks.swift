@@ -28,7 +28,7 @@ extension ConformanceCheck {
     },
     ConformanceCheck(
       "waits until ready", "A dialer that waits connects when the listener appears",
-      where: \.hasListener
+      where: { $0.hasListener && $0.hasAbsent }
     ) { run in
       guard let address = try await run.subject.absentAddress() else { return }
       var options = run.subject.connectOptions
@@ -75,11 +75,13 @@ extension ConformanceCheck {
         let error = try await run.connectError(address) {
           $0.mode = .waitUntilReady()
           $0.tryLimit = .milliseconds(100)
-          $0.timeout = .milliseconds(1000)
+          $0.timeout = .seconds(3)
         }
         try run.expect(error.code == .timedOut, "the error's code is \(error.code)")
         try run.expectShape(error, address)
-        try run.expect(error.tries >= 2, "there was no second try")
+        // On a machine that is that busy, one try may take all the time there is.
+        let wasStarved = error.attempts.contains { $0.duration > .seconds(1) }
+        try run.expect(error.tries >= 2 || wasStarved, "there was no second try")
       }
     },
     ConformanceCheck(
@@ -210,6 +212,7 @@ extension ConformanceRun {
   /// Starts connects and cancels each at another moment. What connects nevertheless is closed.
   func cancelSomewhere(_ rounds: Int, _ server: Server) async throws {
     let (registry, options) = (subject.registry, subject.connectOptions)
+    let discard = subject.discard
     for round in 0..<rounds {
       let address = try await server.address()
       let dialer = Task { () async throws -> Void in
@@ -220,6 +223,8 @@ extension ConformanceRun {
           }
         } catch {
           guard error.code == .cancelled else { throw error }
+          // Not in this task, which is cancelled.
+          await Task { await discard(address) }.value
           return
         }
         try await Wire(connection).close()

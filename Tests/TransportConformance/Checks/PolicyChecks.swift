@@ -46,7 +46,7 @@ extension ConformanceCheck {
               try Wire.configure(
                 channel, halfClose: false, greeting: ByteBuffer(string: "hello"), seen: seen)
             }
-            let wire = try await Wire(connection)
+            let wire = try Wire(connection)
             while try await wire.receive() != nil {}
             try await wire.close()
           } catch {

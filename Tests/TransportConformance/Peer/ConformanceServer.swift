@@ -43,7 +43,7 @@ public final class ConformanceServer: Sendable {
     serving.withLock { $0 += 1 }
     defer { serving.withLock { $0 -= 1 } }
     do {
-      let wire = try await Wire(connection)
+      let wire = try Wire(connection)
       while let request = try await Self.request(from: wire) { try await answer(request, wire) }
     } catch {
       // A dialer that goes away in the middle is what some checks are about. What a dialer waits

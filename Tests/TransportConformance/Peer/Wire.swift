@@ -9,14 +9,21 @@ struct Wire: Sendable {
 
   var channel: any Channel { connection.channel }
 
+  /// The handlers that `configure` added, until somebody asks for them.
+  ///
+  /// The pipeline cannot be asked instead: a peer may have written and closed before the connection
+  /// was handed over, and a closed channel has no handlers any more. One whose connection is never
+  /// handed over stays, which are some hundred in all checks together.
+  private static let configured = Mutex<[ObjectIdentifier: NIOLoopBound<WireHandler>]>([:])
+
   /// The handler that `configure` added, found again.
-  init(_ connection: Connection) async throws {
+  init(_ connection: Connection) throws {
     self.connection = connection
-    let channel = connection.channel
-    handler = try await channel.eventLoop.submit {
-      let handler = try channel.pipeline.syncOperations.handler(type: WireHandler.self)
-      return NIOLoopBound(handler, eventLoop: channel.eventLoop)
-    }.get()
+    let handler = Self.configured.withLock {
+      $0.removeValue(forKey: ObjectIdentifier(connection.channel))
+    }
+    guard let handler else { throw Broken("the connection is not on the channel of `configure`") }
+    self.handler = handler
   }
 
   /// Adds the handler, as a protocol's `configure` does.
@@ -28,7 +35,10 @@ struct Wire: Sendable {
     if halfClose {
       try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
     }
-    try channel.pipeline.syncOperations.addHandler(WireHandler(greeting: greeting, seen: seen))
+    let handler = WireHandler(greeting: greeting, seen: seen)
+    let bound = NIOLoopBound(handler, eventLoop: channel.eventLoop)
+    configured.withLock { $0[ObjectIdentifier(channel)] = bound }
+    try channel.pipeline.syncOperations.addHandler(handler)
   }
 
   // MARK: Reading

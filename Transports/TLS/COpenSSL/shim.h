@@ -17,7 +17,10 @@ static inline int hp_ctx_set_versions(SSL_CTX *ctx, int least, int most) {
 }
 
 static inline void hp_ctx_set_modes(SSL_CTX *ctx) {
-  SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  // The chain is sent as it was given: else OpenSSL would look for more of it among the CAs that it
+  // trusts, anew for each handshake, and send the root, too.
+  SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                            SSL_MODE_NO_AUTO_CHAIN);
 }
 
 // No compression (CRIME) and no renegotiation; tickets are stateless.

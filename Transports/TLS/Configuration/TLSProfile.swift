@@ -11,12 +11,17 @@ enum TLSProfile {
   static func load(_ path: String) async throws(TLSError) -> TLSSettings {
     let result = await TLSCredentials.onThread { () -> Result<TLSSettings, TLSError> in
       do throws(TLSError) {
-        return .success(try parse(try MaterialBytes(.file(path), "the TLS profile").bytes, path))
+        return .success(try read(path))
       } catch {
         return .failure(error)
       }
     }
     return try result.get()
+  }
+
+  /// Blocks for as long as the disk takes.
+  static func read(_ path: String) throws(TLSError) -> TLSSettings {
+    try parse(try MaterialBytes(.file(path), "the TLS profile").bytes, path)
   }
 
   static func parse(_ bytes: [UInt8], _ path: String) throws(TLSError) -> TLSSettings {

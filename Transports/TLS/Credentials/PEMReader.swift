@@ -15,7 +15,7 @@ enum PEMReader {
     guard fault.has(PEM_R_NO_START_LINE, in: ERR_LIB_PEM), !found.isEmpty else {
       throw TLSError(
         .configuration,
-        "\(text.name) holds no certificate that can be read: \(contents(text, fault))",
+        "\(text.name) holds no certificate that can be read: \(contents(text, "CERTIFICATE-----", fault))",
         hint: "it has to be PEM: -----BEGIN CERTIFICATE-----")
     }
     return found
@@ -49,15 +49,18 @@ enum PEMReader {
     }
     throw TLSError(
       .configuration,
-      "\(text.name) holds no private key that can be read: \(contents(text, fault))",
+      "\(text.name) holds no private key that can be read: \(contents(text, "PRIVATE KEY-----", fault))",
       hint: "it has to be PEM: -----BEGIN PRIVATE KEY-----")
   }
 
   /// What a text holds instead of what it should, without a byte of it.
-  private static func contents(_ text: MaterialBytes, _ fault: TLSFault) -> String {
+  private static func contents(
+    _ text: MaterialBytes, _ wanted: String, _ fault: TLSFault
+  ) -> String {
     guard !text.bytes.isEmpty else { return "it is empty" }
-    guard fault.has(PEM_R_NO_START_LINE, in: ERR_LIB_PEM) else { return fault.text }
     let words = String(decoding: text.bytes.prefix(64 << 10), as: UTF8.self)
+    // Which error there is for a file without what was looked for differs between releases.
+    if words.contains(wanted) { return fault.text }
     if words.contains("PRIVATE KEY-----") { return "it holds a private key" }
     if words.contains("-----BEGIN CERTIFICATE-----") { return "it holds a certificate" }
     if words.contains("-----BEGIN") { return "it holds something else" }

@@ -16,8 +16,19 @@ extension TLSEngine {
     }
     guard let certificate = X509_STORE_CTX_get0_cert(store) else { return false }
     certificateProblem = nameProblem(certificate)
-    if certificateProblem != nil { X509_STORE_CTX_set_error(store, X509_V_ERR_HOSTNAME_MISMATCH) }
-    return certificateProblem == nil
+    guard certificateProblem == nil else {
+      X509_STORE_CTX_set_error(store, X509_V_ERR_HOSTNAME_MISMATCH)
+      return false
+    }
+    let identity = identity(
+      X509Handle(sharing: certificate), sent: X509_STORE_CTX_get0_untrusted(store), first: 1,
+      isVerified: true)
+    verifiedIdentity = identity
+    guard admission?.decide(identity) ?? true else {
+      X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED)
+      return false
+    }
+    return true
   }
 
   /// What a resumed session has to be asked again: its certificate's names and dates. OpenSSL resumes
@@ -63,6 +74,19 @@ extension TLSEngine {
       && SSL_session_reused(ssl) == 0
   }
 
+  /// From here on ``wasWelcomed`` tells that a server has gone on after its client's certificate: with
+  /// a session ticket, or with new keys.
+  func watchForWelcome() {
+    SSL_set_msg_callback(ssl) { isWritten, _, type, bytes, count, ssl, _ in
+      guard isWritten == 0, type == SSL3_RT_HANDSHAKE, count > 0, let bytes, let ssl else { return }
+      let message = Int32(bytes.load(as: UInt8.self))
+      guard message == SSL3_MT_NEWSESSION_TICKET || message == SSL3_MT_KEY_UPDATE else { return }
+      TLSContext.engine(of: ssl)?.wasWelcomed = true
+    }
+  }
+
+  func stopWatching() { SSL_set_msg_callback(ssl, nil) }
+
   var applicationProtocol: String? {
     var bytes: UnsafePointer<UInt8>?
     var count: UInt32 = 0
@@ -73,35 +97,37 @@ extension TLSEngine {
 
   /// Once the handshake is done.
   var identity: TLSIdentity {
+    if let verifiedIdentity { return verifiedIdentity }
     let leaf = SSL_get0_peer_certificate(ssl).map { X509Handle(sharing: $0) }
-    let names = leaf.map { CertificateNames($0) }
-    let isVerified =
-      verifies && leaf != nil && SSL_get_verify_result(ssl) == Int(X509_V_OK)
-    return TLSIdentity(
-      version: version,
-      cipher: SSL_CIPHER_standard_name(SSL_get_current_cipher(ssl)).map { String(cString: $0) }
-        ?? "",
-      alpn: applicationProtocol, chain: chain(leaf), isVerified: isVerified,
-      isResumed: SSL_session_reused(ssl) == 1, dnsNames: names?.dns ?? [],
-      ipAddresses: names?.ips ?? [], uris: names?.uris ?? [])
+    let isVerified = verifies && leaf != nil && SSL_get_verify_result(ssl) == Int(X509_V_OK)
+    // A server's view of the chain lacks the client's own certificate.
+    return identity(
+      leaf, sent: SSL_get_peer_cert_chain(ssl), first: context.role == .client ? 1 : 0,
+      isVerified: isVerified)
   }
 
-  /// The peer's own certificate and what it sent with it. Of a session that was resumed by a ticket,
-  /// only its own is known.
-  private func chain(_ leaf: X509Handle?) -> [TLSIdentity.Certificate] {
-    guard let leaf else { return [] }
-    var chain = [leaf.summary]
-    let sent = SSL_get_peer_cert_chain(ssl)
-    // A server's view of the chain lacks the client's own certificate.
-    let first: Int32 = context.role == .client ? 1 : 0
+  /// - Parameters:
+  ///   - sent: the peer's chain, of which a session that was resumed by a ticket has only the leaf.
+  ///   - first: where it goes on behind the leaf.
+  private func identity(
+    _ leaf: X509Handle?, sent: OpaquePointer?, first: Int32, isVerified: Bool
+  ) -> TLSIdentity {
+    let names = leaf.map { CertificateNames($0) }
+    var chain = leaf.map { [$0.summary] } ?? []
     let count = hp_x509_count(sent)
-    if first < count {
-      for index in first..<count {
-        guard let certificate = hp_x509_at(sent, index) else { continue }
-        chain.append(X509Handle(sharing: certificate).summary)
+    if leaf != nil, first < count {
+      chain += (first..<count).compactMap { index in
+        hp_x509_at(sent, index).map { X509Handle(sharing: $0).summary }
       }
     }
-    return chain
+    // While TLS 1.2's handshake goes on, its cipher is to come.
+    let cipher = SSL_get_current_cipher(ssl) ?? SSL_get_pending_cipher(ssl)
+    return TLSIdentity(
+      version: version,
+      cipher: SSL_CIPHER_standard_name(cipher).map { String(cString: $0) } ?? "",
+      alpn: applicationProtocol, chain: chain, isVerified: isVerified,
+      isResumed: SSL_session_reused(ssl) == 1, dnsNames: names?.dns ?? [],
+      ipAddresses: names?.ips ?? [], uris: names?.uris ?? [])
   }
 }
 

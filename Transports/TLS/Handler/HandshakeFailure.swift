@@ -137,6 +137,6 @@ extension TLSError {
 
   static func tooMuchBeforeHandshake(_ limit: Int) -> TLSError {
     TLSError(
-      .libraryFailed, "more than \(limit) bytes were written before the TLS handshake was through")
+      .libraryFailed, "there were more than \(limit) bytes before the TLS handshake was through")
   }
 }

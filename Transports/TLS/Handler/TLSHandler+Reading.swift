@@ -7,7 +7,9 @@ extension TLSHandler {
   func decrypt(_ context: ChannelHandlerContext, _ input: UnsafeRawBufferPointer) {
     var rest = input
     while true {
+      // Taken, not shared: else clearing it would make a copy.
       var buffer = plaintext ?? context.channel.allocator.buffer(capacity: 0)
+      plaintext = nil
       // Plaintext is shorter than what it comes from, but the rest of a record may have come before.
       let room = rest.count + TLSEngine.recordRoom
       buffer.clear(minimumCapacity: room)
@@ -21,8 +23,9 @@ extension TLSHandler {
       plaintext = buffer
       // A key update's answer, or an alert.
       sendOutput(context)
-      let isGood = if case .failed = end { false } else { true }
-      if isGood, !input.isEmpty { acceptVerdict() }
+      if engine.wasWelcomed || buffer.readableBytes > 0 { acceptVerdict(context) }
+      // Whoever was let in just now may have had enough already.
+      guard state == .open else { return }
       if buffer.readableBytes > 0 {
         hasDelivered = true
         wantsBytes = false
@@ -32,7 +35,9 @@ extension TLSHandler {
       case .wantsInput: return
       case .outputFull: if state != .open { return }
       case .closed: return receiveClose(context)
-      case .failed(let fault): return fail(context, HandshakeFailure(engine, fault).later)
+      case .failed(let fault):
+        return fail(
+          context, HandshakeFailure(engine, fault).later, sendsAlert: fault.receivedAlert == nil)
       }
     }
   }
@@ -57,9 +62,12 @@ extension TLSHandler {
   /// The peer sends no more, and says so: the end is the end.
   private func receiveClose(_ context: ChannelHandlerContext) {
     guard !hasReceivedClose else { return }
+    if isAwaitingVerdict { return fail(context, TLSError.hungUpOnCertificate, sendsAlert: false) }
     hasReceivedClose = true
     context.fireUserInboundEventTriggered(TLSUserEvent.shutdownCompleted)
-    if hasSentClose { return context.close(promise: nil) }
+    if hasDeliveredClose { return context.close(promise: nil) }
+    // What is on its way still goes out.
+    if hasSentClose { return }
     if allowsHalfClosure(context) {
       context.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
       // The network's own end must still be noticed.

@@ -4,16 +4,50 @@ internal import TransportCore
 /// What connectors and listeners do with a channel that has a ``TLSHandler`` and a
 /// ``ConnectionGate`` behind it.
 extension TLSHandler {
-  /// Waits for the handshake's end; a cancellation closes the channel.
-  static func outcome(on channel: any Channel) async throws(AttemptFailure) -> Outcome {
+  /// Puts a handler and its gate into a new channel's pipeline, on its event loop.
+  ///
+  /// - Returns: what tells how the handshake went.
+  @discardableResult
+  static func add(
+    _ engine: TLSEngine, _ limit: TimeAmount, to channel: any Channel
+  ) throws -> EventLoopFuture<Outcome> {
+    let outcome = channel.eventLoop.makePromise(of: Outcome.self)
+    do {
+      let gate = ConnectionGate()
+      try channel.pipeline.syncOperations.addHandlers([
+        TLSHandler(engine, gate: gate, limit: limit, outcome: outcome), gate,
+      ])
+      return outcome.futureResult
+    } catch {
+      // The channel is closed already.
+      outcome.fail(error)
+      throw error
+    }
+  }
+
+  /// Begins the handshake and waits until it is through, the policy has let the peer in and the
+  /// protocol has begun; a cancellation closes the channel.
+  ///
+  /// - Returns: the connection as both layers know it.
+  static func admit(
+    _ connection: Connection, at address: TransportAddress, policy: PeerPolicy
+  ) async throws(AttemptFailure) -> Connection {
+    let channel = connection.channel
+    let admission = TLSAdmission(connection.peer, policy)
     let result = await withTaskCancellationHandler {
-      await waitForOutcome(on: channel)
+      await outcome(on: channel, admission)
     } onCancel: {
       channel.close(promise: nil)
     }
     guard !Task.isCancelled else { throw .cancelled(during: .tls) }
     switch result {
-    case .success(let outcome): return outcome
+    case .success(let outcome):
+      var peer = connection.peer
+      peer.tls = outcome.identity
+      return Connection(
+        channel: channel, address: address, peer: peer,
+        timings: connection.timings.adding(outcome))
+    case .failure(let failure as AttemptFailure): throw failure
     case .failure(let error as TLSError): throw AttemptFailure(error)
     case .failure(let error):
       throw AttemptFailure(
@@ -22,12 +56,17 @@ extension TLSHandler {
     }
   }
 
-  private static func waitForOutcome(on channel: any Channel) async -> Result<Outcome, any Error> {
+  private static func outcome(
+    on channel: any Channel, _ admission: TLSAdmission
+  ) async -> Result<Outcome, any Error> {
     do {
       return .success(
         try await channel.eventLoop.flatSubmit {
           do {
-            return try channel.pipeline.syncOperations.handler(type: TLSHandler.self).handshake
+            let pipeline = channel.pipeline.syncOperations
+            let handler = try pipeline.handler(type: TLSHandler.self)
+            handler.begin(try pipeline.context(handler: handler), admitting: admission)
+            return handler.outcome.futureResult
           } catch {
             // The pipeline is gone with its channel.
             return channel.eventLoop.makeFailedFuture(
@@ -38,25 +77,15 @@ extension TLSHandler {
       return .failure(error)
     }
   }
+}
 
-  /// Lets the protocol begin.
-  static func open(_ channel: any Channel) async throws(AttemptFailure) {
-    do {
-      try await channel.eventLoop.submit {
-        let pipeline = channel.pipeline.syncOperations
-        try pipeline.handler(type: TLSHandler.self).engine.sendTicket()
-        try pipeline.handler(type: TLSHandler.self).sendPending(pipeline)
-        try pipeline.handler(type: ConnectionGate.self).open()
-      }.get()
-    } catch {
-      throw AttemptFailure(
-        phase: .tls, message: "the peer hung up right after the TLS handshake", outlook: .notReady,
-        cause: error)
-    }
-  }
-
-  private func sendPending(_ pipeline: ChannelPipeline.SynchronousOperations) throws {
-    sendOutput(try pipeline.context(handler: self))
+extension [PhaseTiming] {
+  /// Who the peer is took both layers some time; a phase is listed once.
+  fileprivate func adding(_ outcome: TLSHandler.Outcome) -> [PhaseTiming] {
+    let before = filter { $0.phase == .identity }.reduce(Duration.zero) { $0 + $1.duration }
+    return filter { $0.phase != .identity } + [
+      PhaseTiming(.tls, outcome.duration), PhaseTiming(.identity, before + outcome.decision),
+    ]
   }
 }
 

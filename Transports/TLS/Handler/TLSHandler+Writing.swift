@@ -38,8 +38,14 @@ extension TLSHandler {
   /// Encrypts what was flushed, in batches, each of which the socket is given at once: so the buffer
   /// comes back and serves for the next one.
   func flushWrites(_ context: ChannelHandlerContext) {
+    if owesTicket, writes.hasFlushed {
+      owesTicket = false
+      engine.giveTicket()
+    }
     while state == .open, writes.hasFlushed {
+      // Taken, not shared: else clearing it would make a copy.
       var buffer = output ?? context.channel.allocator.buffer(capacity: 0)
+      output = nil
       let room = Self.room(for: min(writes.flushedByteCount, Self.batch))
       buffer.clear(minimumCapacity: room)
       var promises: [EventLoopPromise<Void>] = []
@@ -142,9 +148,16 @@ extension TLSHandler {
     writes.fail(ChannelError.outputClosed)
     let promise = outputClose
     outputClose = nil
-    sendClose(context, promise)
+    let sent = context.eventLoop.makePromise(of: Void.self)
+    let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+    sent.futureResult.whenSuccess {
+      let (handler, context) = bound.value
+      handler.hasDeliveredClose = true
+      if handler.hasReceivedClose, handler.state == .open { context.close(promise: nil) }
+    }
+    sent.futureResult.cascade(to: promise)
+    sendClose(context, sent)
     context.fireUserInboundEventTriggered(ChannelEvent.outputClosed)
-    if hasReceivedClose { context.close(promise: nil) }
   }
 
   private func sendClose(_ context: ChannelHandlerContext, _ promise: EventLoopPromise<Void>? = nil)

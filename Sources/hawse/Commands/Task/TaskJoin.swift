@@ -51,7 +51,9 @@ struct TaskJoin {
 
   private func endpoint() throws -> SandboxEndpoint? {
     guard let text = command.address, let version = command.apiVersion else { return nil }
-    return SandboxEndpoint(address: try Transports.registry.parse(text), version: version)
+    return SandboxEndpoint(
+      address: try RecordedAddress.check(
+        text, option: "--address", registry: manager.configuration.registry), version: version)
   }
 
   /// What `auto` comes to: the version that is known, and version 2 only where runc's shim serves.

@@ -19,7 +19,7 @@ struct DialCommand: AsyncParsableCommand {
       EXAMPLES
         hawse dial unix:///run/agent.sock
         echo status | hawse dial --wait --timeout 60 hvsock:///run/vm7.vsock:52
-        hawse dial --peer-name build-7 tls://build-7:9443
+        hawse dial --tls-profile client.profile tls://build-7:9443
 
       EXIT STATUS
         0 when both sides ended in order, 1 when there was no connection or it broke, 64 when the \
@@ -45,7 +45,8 @@ struct DialCommand: AsyncParsableCommand {
   func run() async throws {
     try await reporting {
       try await StandardStreamsDial(
-        address: address, connect: dialling.options, endLimit: .seconds(max(linger, 10)),
+        address: address, registry: try dialling.tls.registry(), connect: dialling.options,
+        endLimit: .seconds(max(linger, 10)),
         logger: logging.logger(),
         atPeersEnd: isatty(STDIN_FILENO) == 1 ? .stop : .linger(.seconds(linger))
       ).run()
@@ -80,7 +81,8 @@ struct DialStdioCommand: AsyncParsableCommand {
   func run() async throws {
     try await reporting {
       try await StandardStreamsDial(
-        address: address, connect: dialling.options, endLimit: .seconds(10),
+        address: address, registry: try dialling.tls.registry(), connect: dialling.options,
+        endLimit: .seconds(10),
         logger: logging.logger(.critical), atPeersEnd: .closeOutput
       ).run()
     }

@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import Glibc
 import NIOCore
+import TTRPC
 import TransportCore
 
 struct ProbeCommand: AsyncParsableCommand {
@@ -9,14 +10,23 @@ struct ProbeCommand: AsyncParsableCommand {
     commandName: "probe", abstract: "Connect to an address and show how it went, phase by phase.",
     discussion: """
       Shows how long each phase took, who is at the other end, and its certificates with their \
-      expiry. When it fails it says in which phase, why, and what to do. Nothing is sent.
+      expiry. When it fails it says in which phase, why, and what to do.
+
+      Nothing is sent, unless --ttrpc asks for a sign of life: a request that every ttrpc server \
+      answers with an error, whatever services it has. A server that takes connections and does not \
+      answer is then not ready.
 
       With --watch it probes again and again, and prints the first outcome and whatever changes: \
       reachable or not, the peer, its certificate. SIGINT and SIGTERM end that.
 
+      With --json a probe is an object with address, reachable, milliseconds, phases and warnings; \
+      with peer, tls and carriesHalfClose where they are known; and with failure when it failed: \
+      code, message, attempts, and phase, errno and hint where there are any.
+
       EXAMPLES
         hawse probe unix:///run/pod1.sock
-        hawse probe --wait --timeout 120 hvsock:///run/vm7.vsock:1024
+        hawse probe --wait --timeout 120 --ttrpc hvsock:///run/vm7.vsock:1024
+        hawse probe --tls-profile client.profile tls://build-7:9443
         hawse probe --json tls://build-7:9443
         hawse probe --watch --interval 2 vsock://3:1024
 
@@ -26,6 +36,8 @@ struct ProbeCommand: AsyncParsableCommand {
       """)
 
   @OptionGroup var dialling: DialFlags
+
+  @Flag(help: "Ask for a sign of life, as ttrpc servers give it.") var ttrpc = false
 
   @Flag(help: "Probe again and again, and print what changes.") var watch = false
 
@@ -44,13 +56,19 @@ struct ProbeCommand: AsyncParsableCommand {
 
   func run() async throws {
     try await reporting {
-      let registry = Transports.registry
+      let registry = try dialling.tls.registry()
       let parsed = try registry.parse(address)
       // An address that nothing dials will not be dialled later, either.
       let connector = try registry.connector(for: parsed)
       let options = dialling.options
-      let probe = { @Sendable in
-        await ProbeReport.probe(parsed, through: connector, options: options)
+      let probe: @Sendable () async -> (ProbeReport, TransportError?)
+      if ttrpc {
+        guard parsed.rpc != .grpc else {
+          throw ValidationError("--ttrpc contradicts the address, which says grpc.")
+        }
+        probe = { await ProbeReport.ping(parsed, through: connector, options: options) }
+      } else {
+        probe = { await ProbeReport.probe(parsed, through: connector, options: options) }
       }
       if watch { return try await follow(probe) }
       let (report, error) = await probe()

@@ -1,5 +1,6 @@
 import Foundation
 import NIOCore
+import TTRPC
 import TransportCore
 
 /// What a probe found: for people and for programs.
@@ -45,20 +46,44 @@ struct ProbeReport: Encodable, Sendable {
       }
       return (report, nil)
     } catch {
-      return (ProbeReport(address, error, took: clock.now - began), error)
+      return (ProbeReport(address, error.advised, took: clock.now - began), error)
+    }
+  }
+
+  /// The same, until the peer has answered as a ttrpc server does.
+  static func ping(
+    _ address: TransportAddress, through connector: any Connector, options: ConnectOptions
+  ) async -> (ProbeReport, TransportError?) {
+    let clock = ContinuousClock()
+    let began = clock.now
+    do throws(TransportError) {
+      let readiness = try await connector.waitUntilReady(
+        at: address, probe: .ttrpcPing, options: options)
+      let report = ProbeReport(
+        address, readiness.peer, readiness.timings, took: clock.now - began)
+      return (report, nil)
+    } catch {
+      return (ProbeReport(address, error.advised, took: clock.now - began), error)
     }
   }
 
   private init(_ connection: Connection, took duration: Duration) {
-    address = "\(connection.address)"
+    self.init(connection.address, connection.peer, connection.timings, took: duration)
+    carriesHalfClose = connection.carriesHalfClose
+  }
+
+  private init(
+    _ address: TransportAddress, _ peer: PeerIdentity, _ timings: [PhaseTiming],
+    took duration: Duration
+  ) {
+    self.address = "\(address)"
     reachable = true
     milliseconds = duration.milliseconds
-    phases = connection.timings.map {
+    phases = timings.map {
       Phase(phase: $0.phase.rawValue, milliseconds: $0.duration.milliseconds)
     }
-    peer = ProbePeer(connection.peer)
-    tls = connection.peer.tls.map(ProbeTLS.init)
-    carriesHalfClose = connection.carriesHalfClose
+    self.peer = ProbePeer(peer)
+    tls = peer.tls.map(ProbeTLS.init)
     warnings = tls?.warnings ?? []
   }
 

@@ -18,7 +18,7 @@ struct ProxyCommand: AsyncParsableCommand {
       error. With --json all that is printed is one JSON object a line, on standard output.
 
       EXAMPLES
-        hawse proxy 'tls://0.0.0.0:9443?...' unix:///run/shim.sock    a shim behind TLS
+        hawse proxy --tls-profile server.profile tls://0.0.0.0:9443 unix:///run/shim.sock
         hawse proxy unix:///run/vm7.sock hvsock:///run/vm7.vsock:1024
         hawse proxy --stats 5 tcp://127.0.0.1:0 unix:///run/pod1.sock
 
@@ -76,7 +76,7 @@ struct ProxyCommand: AsyncParsableCommand {
 
   func run() async throws {
     try await reporting {
-      let registry = Transports.registry
+      let registry = try dialling.tls.registry()
       let near = try registry.parse(listen)
       let far = try registry.parse(dial)
       let logger = logging.logger()

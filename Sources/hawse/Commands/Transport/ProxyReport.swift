@@ -46,22 +46,20 @@ struct ProxyReport: Sendable {
   func stopping(_ statistics: RelayStatistics) { print("stopping", statistics) }
   func stopped(_ statistics: RelayStatistics) { print("stopped", statistics) }
 
-  /// Until the task is cancelled.
+  /// Until the task is cancelled: on a terminal a line that is rewritten, to others lines.
   func regularly(_ statistics: @Sendable () -> RelayStatistics) async {
     let isTerminal = isatty(STDERR_FILENO) == 1 && !json
     guard let interval = interval ?? (isTerminal ? 1 : nil) else { return }
-    var last: RelayStatistics?
+    var live = ProxyLiveLine()
     while !Task.isCancelled {
-      let now = statistics()
-      // A terminal is told what changed, a program gets its lines.
-      if self.interval != nil || now != last { print("statistics", now) }
-      last = now
+      if isTerminal { live.show(statistics()) } else { print("statistics", statistics()) }
       do {
         try await Task.sleep(for: .seconds(interval))
       } catch {
-        return
+        break
       }
     }
+    if isTerminal { live.clear() }
   }
 
   private func print(_ event: String, _ statistics: RelayStatistics) {

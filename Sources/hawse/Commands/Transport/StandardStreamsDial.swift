@@ -12,6 +12,7 @@ import TransportRelay
 /// other end is bridged as any accepted connection is.
 struct StandardStreamsDial {
   var address: String
+  var registry: TransportRegistry
   var connect: ConnectOptions
   var endLimit: Duration
   var logger: Logger
@@ -19,9 +20,8 @@ struct StandardStreamsDial {
 
   func run() async throws {
     signal(SIGPIPE, SIG_IGN)
-    let registry = Transports.registry
     let address = try registry.parse(address)
-    let bridge = Bridge(
+    let bridge = try Bridge(
       options: RelayOptions(connect: connect, endLimit: endLimit, logger: logger))
     var pair: [Int32] = [-1, -1]
     let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
@@ -33,10 +33,17 @@ struct StandardStreamsDial {
       channel: try await channel(pair[0], bridge), address: TransportAddress(place: .descriptor(0)),
       peer: PeerIdentity(isThisProcess: true), timings: [])
     pump.start()
-    let ending = try await bridge.run(near, to: address, registry: registry)
-    // What had arrived is still on its way to standard output.
+    let registry = registry
+    let bridging = Task { try await bridge.run(near, to: address, registry: registry) }
+    // It ends with the bridge at the latest; before it, what had arrived is written.
     let failure = await pump.outputEnd()
-    if let failure { throw DialError(message: failure) }
+    if let failure {
+      bridging.cancel()
+      // Whatever it says of it, this is why it ended.
+      _ = await bridging.result
+      throw DialError(message: failure)
+    }
+    let ending = try await bridging.value
     guard ending.isClean else {
       let why = ending.cause.map { ": \($0)" } ?? ""
       throw DialError(message: "the connection to \(address) broke\(why)")
