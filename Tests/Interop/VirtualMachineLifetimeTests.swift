@@ -58,7 +58,7 @@ struct VirtualMachineLifetimeTests {
       let machines = try VirtualMachines(kit, cids: [45])
       try await machines.startDevices()
       try machines.machines[0].start("serve")
-      try await eventually("the guest's machine runs") { !machines.machines[0].console.isEmpty }
+      try await eventually("the guest is powered on") { machines.machines[0].isPoweredOn }
       print("\nfolder \(machines.directory)")
       fflush(nil)
       kill(getpid(), SIGKILL)
@@ -87,7 +87,7 @@ struct VirtualMachineLifetimeTests {
         folder.set(machines.directory)
         try await machines.startDevices()
         try machines.machines[0].start("serve")
-        try await eventually("the guest's machine runs") { !machines.machines[0].console.isEmpty }
+        try await eventually("the guest is powered on") { machines.machines[0].isPoweredOn }
         #expect(Self.processes(naming: machines.directory).count >= 3)
         throw Failure()
       }

@@ -29,6 +29,9 @@ final class VirtualMachine: Sendable {
   var console: String { HostFiles.text(consolePath) }
   private var consolePath: String { "\(directory)/\(cid).console-\(boots.value)" }
 
+  /// QEMU has come as far as to open the guest's console.
+  var isPoweredOn: Bool { HostFiles.exists(consolePath) }
+
   /// The lines of the guest's program, which begin with `guest: `, without that.
   var lines: [String] {
     console.split(whereSeparator: \.isNewline).compactMap { line in
