@@ -10,7 +10,7 @@ extension TLSNIOSSL {
     private func talk(_ first: TLSEnd, _ second: TLSEnd) async throws {
       async let sent: Void = first.send(long)
       async let answered: Void = second.send(long)
-      try await (sent, answered)
+      _ = try await (sent, answered)
       try await first.hears(long)
       try await second.hears(long)
 

@@ -48,7 +48,7 @@ import TransportCore
       #expect(tls.chain.first?.issuer == "CN=test CA")
       #expect(tls.cipher.hasPrefix("TLS_"))
       #expect(connection.connection.peer.unix != nil)
-      #expect(connection.connection.timings.map(\.phase) == [.connect, .identity, .tls, .identity])
+      #expect(connection.connection.timings.map(\.phase) == [.connect, .tls, .identity])
       await connection.close()
       #expect(listener.statistics.accepted == 1)
     }

@@ -82,10 +82,12 @@ final class TLSEnds {
     let connector = try registry.connector(for: address)
     return { size, total in
       let done = self.clients.any().makePromise(of: Void.self)
-      let channel = try await connector.connect(to: address, options: options) { channel in
+      let connection = try await connector.connect(to: address, options: options) { channel in
         try channel.pipeline.syncOperations.addHandler(BulkSource(size, total, done))
-      }.channel
-      return BulkConnection(channel: channel, done: done.futureResult)
+      }
+      return BulkConnection(
+        channel: connection.channel, done: done.futureResult,
+        handshake: connection.timings.first { $0.phase == .tls }?.duration)
     }
   }
 
@@ -165,6 +167,8 @@ final class TLSEnds {
 struct BulkConnection {
   let channel: any Channel
   let done: EventLoopFuture<Void>
+  /// What of the connect was TLS's, as ours tells.
+  var handshake: Duration?
 
   func exchange() async throws {
     let channel = channel

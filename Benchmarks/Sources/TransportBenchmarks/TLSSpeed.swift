@@ -12,6 +12,28 @@ enum TLSSpeed {
     try await handshakes()
   }
 
+  /// One of the candidates alone, for so long that a profiler sees enough of it: `tls-alone
+  /// ours|mutual|resumed|niossl|niossl-mutual BYTES_PER_WRITE`, where 0 stands for handshakes.
+  static func alone(_ candidate: String, _ size: Int) async throws {
+    let total = size == 0 ? 1 : 512 << 20
+    let ends = try await TLSEnds(answeringAfter: total)
+    let dial =
+      switch candidate {
+      case "ours": try await ends.ours()
+      case "mutual": try await ends.ours(mutual: true)
+      case "resumed": try await ends.ours(resumes: true)
+      case "niossl": try await ends.peer()
+      case "niossl-mutual": try await ends.peer(mutual: true)
+      default: throw Problem("there is no candidate named \(candidate)")
+      }
+    for _ in 0..<8 {
+      let rate =
+        size == 0 ? try await handshakeRate(dial) : try await bulkRate(size, total, dial)
+      print("\(candidate): \(fixed(rate, 0)) \(size == 0 ? "handshakes" : "MiB") a second")
+    }
+    try await ends.close()
+  }
+
   // MARK: Bytes
 
   private static func bulk(_ size: Int) async throws {
@@ -58,14 +80,25 @@ enum TLSSpeed {
       } theirs: {
         try await handshakeRate(peer)
       }
-      print(full.line("TLS, full handshakes\(what)", unit: "a second", peer: "NIOSSL", wanted: 1.0))
-      let resumed = try await Comparison.run(rounds: rounds) {
+      print(
+        full.line(
+          "TLS, full handshakes, connections\(what)", unit: "a second", peer: "NIOSSL", wanted: 1.0)
+      )
+      let whole = try await Comparison.run(rounds: rounds) {
         try await handshakeRate(resuming)
       } theirs: {
         try await handshakeRate(ours)
       }
       print(
-        resumed.line(
+        whole.line(
+          "TLS, resumed connections\(what)", unit: "a second", peer: "full ones", wanted: nil))
+      let alone = try await Comparison.run(rounds: rounds) {
+        try await handshakeRate(resuming, alone: true)
+      } theirs: {
+        try await handshakeRate(ours, alone: true)
+      }
+      print(
+        alone.line(
           "TLS, resumed handshakes\(what)", unit: "a second", peer: "full ones", wanted: 2))
     }
     try await ends.close()
@@ -73,14 +106,20 @@ enum TLSSpeed {
 
   /// Connections a second, one after the other: connect, handshake, a byte there and back, close. The
   /// byte is what brings a client the session ticket, and what shows that both ends are through.
-  private static func handshakeRate(_ dial: TLSEnds.Dial) async throws -> Double {
+  ///
+  /// - Parameter alone: whether only the time of the handshakes themselves counts.
+  private static func handshakeRate(
+    _ dial: TLSEnds.Dial, alone: Bool = false
+  ) async throws -> Double {
     let count = 400
     let began = ContinuousClock.now
+    var shaking = Duration.zero
     for _ in 0..<count {
       let connection = try await dial(1, 1)
       try await connection.exchange()
       try await connection.channel.close()
+      shaking += connection.handshake ?? .zero
     }
-    return Double(count) / (ContinuousClock.now - began).inSeconds
+    return Double(count) / (alone ? shaking : ContinuousClock.now - began).inSeconds
   }
 }

@@ -5,6 +5,8 @@
 let arguments = Array(CommandLine.arguments.dropFirst())
 if arguments.count == 2, arguments[0] == "idle-server" {
   try await IdleConnections.serve(at: arguments[1])
+} else if arguments.count == 3, arguments[0] == "tls-alone", let size = Int(arguments[2]) {
+  try await TLSSpeed.alone(arguments[1], size)
 } else {
   let wanted = arguments.isEmpty ? ["connect", "idle", "tls"] : arguments
   for name in wanted {

@@ -1,4 +1,5 @@
 import Glibc
+import LinuxSystem
 import ProcessSupervision
 import Testing
 
@@ -18,37 +19,41 @@ struct VirtualMachineKit: Sendable {
   static func ready() async throws -> VirtualMachineKit { try await made.value }
 
   private static func make() async throws -> VirtualMachineKit {
-    let forky = try await script("fetch", [], timeout: .seconds(600))
-    let initrd = try await script("guest", [forky], timeout: .seconds(1200))
-    return VirtualMachineKit(forky: forky, initrd: initrd)
+    let began = ContinuousClock.now
+    let lines = try await script("guest", timeout: .seconds(1500))
+    try #require(lines.count == 2, "Peers/vm/guest printed \(lines)")
+    print("vm: what guests are made of was there after \(ContinuousClock.now - began)")
+    return VirtualMachineKit(forky: lines[0], initrd: lines[1])
   }
 
   private static let folder =
     "/" + #filePath.split(separator: "/").dropLast(2).joined(separator: "/") + "/Peers/vm"
 
-  /// Runs a script to its end and gives the last line that it prints.
-  private static func script(
-    _ name: String, _ arguments: [String], timeout: Duration
-  ) async throws -> String {
+  /// Runs a script to its end, with its progress shown here.
+  ///
+  /// - Returns: the lines that it printed.
+  private static func script(_ name: String, timeout: Duration) async throws -> [String] {
+    let path = "/tmp/hawsepipe-vm-\(UInt64.random(in: 0...UInt64.max))"
+    let output = try OwnedDescriptor(opening: path, O_RDWR | O_CREAT | O_EXCL, mode: 0o600)
+    // It is reached through the descriptor.
+    unlink(path)
     // Swift and apt are wherever the user has them.
-    let environment = ["PATH", "HOME", "TMPDIR"].compactMap { name in
+    let environment = ["PATH", "HOME", "TMPDIR"].compactMap { (name: String) -> String? in
       getenv(name).map { "\(name)=\(String(cString: $0))" }
     }
-    let began = ContinuousClock.now
-    let run = try await Command(
-      "\(folder)/\(name)", arguments: arguments, environment: environment
-    ).run(timeout: timeout)
-    let output = String(decoding: run.standardOutput, as: UTF8.self)
-    guard run.status.isSuccess, let last = output.split(separator: "\n").last else {
+    let tether = try CommandTether()
+    defer { tether.cut() }
+    let child = try tether.spawn(
+      Command("\(folder)/\(name)", environment: environment), output: output.number, errors: 2)
+    let status = try await within(timeout, "the end of \(name)") { try await child.wait() }
+    guard status.isSuccess else {
       throw Failure(
         description: """
-          Tests/Interop/Peers/vm/\(name) ended with \(run.status); the virtual machine tests need what \
-          it makes. Run it by itself once it can work, and these tests again.
-          \(output)\(String(decoding: run.standardError, as: UTF8.self))
+          Tests/Interop/Peers/vm/\(name) ended with \(status), see above; the virtual machine tests \
+          need what it makes. Run it by itself until it works, and these tests again.
           """)
     }
-    print(output.dropLast(last.utf8.count + 1), "vm: \(name) took \(ContinuousClock.now - began)")
-    return String(last)
+    return HostFiles.lines("/proc/self/fd/\(output.number)").map(String.init)
   }
 
   // MARK: Versions
@@ -61,6 +66,13 @@ struct VirtualMachineKit: Sendable {
     }
     // A package is named once: each has a file of its own.
     return Dictionary(pairs) { first, _ in first }
+  }
+
+  /// The numbers of a Debian version's upstream part: 11 and 1 of `1:11.1~rc2+ds-3`.
+  static func numbers(_ version: String) -> [Int] {
+    let withoutEpoch = version.split(separator: ":", maxSplits: 1).last ?? ""
+    return withoutEpoch.prefix { $0.isNumber || $0 == "." }.split(separator: ".")
+      .compactMap { Int($0) }
   }
 
   // MARK: Processes

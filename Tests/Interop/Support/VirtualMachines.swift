@@ -1,4 +1,5 @@
 import Glibc
+import LinuxSystem
 import ProcessSupervision
 import Testing
 
@@ -31,14 +32,16 @@ final class VirtualMachines: Sendable {
   }
 
   /// Runs a body with guests of its own, and ends them behind it.
+  ///
+  /// - Parameter quietly: does not say what the guests had printed when the body throws.
   static func use(
-    cids: [UInt32], _ body: (VirtualMachines) async throws -> Void
+    cids: [UInt32], quietly: Bool = false, _ body: (VirtualMachines) async throws -> Void
   ) async throws {
     let machines = try VirtualMachines(try await VirtualMachineKit.ready(), cids: cids)
     do {
       try await body(machines)
     } catch {
-      machines.report()
+      if !quietly { machines.report() }
       await machines.end()
       throw error
     }
@@ -92,10 +95,9 @@ final class CommandTether: Sendable {
   private let writer: Guarded<Int32>
 
   init() throws {
-    var ends: [Int32] = [-1, -1]
-    try #require(pipe2(&ends, O_CLOEXEC) == 0, "pipe2: errno \(errno)")
-    reader = ends[0]
-    writer = Guarded(ends[1])
+    let ends = try Pipe().takeBoth()
+    reader = ends.0
+    writer = Guarded(ends.1)
   }
 
   deinit {
@@ -103,12 +105,16 @@ final class CommandTether: Sendable {
     close(reader)
   }
 
-  /// - Parameter output: becomes its standard output and error; stays the caller's.
-  func spawn(_ command: Command, output: Int32? = nil) throws -> ChildProcess {
+  /// - Parameters:
+  ///   - output: becomes its standard output; stays the caller's.
+  ///   - errors: becomes its standard error; `nil`: `output`.
+  func spawn(
+    _ command: Command, output: Int32? = nil, errors: Int32? = nil
+  ) throws -> ChildProcess {
     var command = command
     command.descriptors[0] = reader
     command.descriptors[1] = output
-    command.descriptors[2] = output
+    command.descriptors[2] = errors ?? output
     return try command.spawn()
   }
 

@@ -23,6 +23,7 @@ extension TLSEngine {
     let identity = identity(
       X509Handle(sharing: certificate), sent: X509_STORE_CTX_get0_untrusted(store), first: 1,
       isVerified: true)
+    verifiedIdentity = identity
     guard admission?.decide(identity) ?? true else {
       X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED)
       return false
@@ -96,6 +97,7 @@ extension TLSEngine {
 
   /// Once the handshake is done.
   var identity: TLSIdentity {
+    if let verifiedIdentity { return verifiedIdentity }
     let leaf = SSL_get0_peer_certificate(ssl).map { X509Handle(sharing: $0) }
     let isVerified = verifies && leaf != nil && SSL_get_verify_result(ssl) == Int(X509_V_OK)
     // A server's view of the chain lacks the client's own certificate.
@@ -118,10 +120,11 @@ extension TLSEngine {
         hp_x509_at(sent, index).map { X509Handle(sharing: $0).summary }
       }
     }
+    // While TLS 1.2's handshake goes on, its cipher is to come.
+    let cipher = SSL_get_current_cipher(ssl) ?? SSL_get_pending_cipher(ssl)
     return TLSIdentity(
       version: version,
-      cipher: SSL_CIPHER_standard_name(SSL_get_current_cipher(ssl)).map { String(cString: $0) }
-        ?? "",
+      cipher: SSL_CIPHER_standard_name(cipher).map { String(cString: $0) } ?? "",
       alpn: applicationProtocol, chain: chain, isVerified: isVerified,
       isResumed: SSL_session_reused(ssl) == 1, dnsNames: names?.dns ?? [],
       ipAddresses: names?.ips ?? [], uris: names?.uris ?? [])

@@ -38,6 +38,9 @@ final class TLSEngine {
   var certificateProblem: CertificateProblem?
   /// Whether the peer asked for this side's certificate; clients only.
   var wasAskedForCertificate = false
+  /// Who the peer is, found while its certificate was verified.
+  var verifiedIdentity: TLSIdentity?
+  /// Whether a server has gone on after its client's certificate; see ``watchForWelcome()``.
   var wasWelcomed = false
   /// Who is let in, known before the handshake begins.
   var admission: TLSAdmission?
@@ -108,9 +111,10 @@ final class TLSEngine {
     lend(input)
     defer { takeBack() }
     var count = 0
+    // Once for all of the records: what succeeds leaves no error behind.
+    ERR_clear_error()
     while count < output.count, let base = output.baseAddress {
       var got = 0
-      ERR_clear_error()
       let result = SSL_read_ex(ssl, base + count, output.count - count, &got)
       guard result == 1 else {
         return (readEnd(SSL_get_error(ssl, result)), wire.pointee.inputCount, count)
@@ -142,11 +146,11 @@ final class TLSEngine {
       wire.pointee.outputRoom = 0
     }
     var used = 0
+    ERR_clear_error()
     while used < input.count, output.count - wire.pointee.outputCount >= Self.recordRoom,
       let base = input.baseAddress
     {
       var taken = 0
-      ERR_clear_error()
       let result = SSL_write_ex(
         ssl, base + used, min(input.count - used, Self.recordPayload), &taken)
       guard result == 1 else { throw TLSFault.takeAll().error("cannot encrypt") }
@@ -164,18 +168,31 @@ final class TLSEngine {
     ERR_clear_error()
   }
 
+  /// Whether a TLS 1.3 client waits for an answer to its certificate, or to its having none.
+  var isAwaited: Bool {
+    context.role == .server && version == .tls13 && SSL_session_reused(ssl) == 0
+      && context.configuration.clientCertificates != .none
+  }
+
   /// Tells a client that it was let in, which TLS 1.3 has no message for: by the ticket to resume
-  /// with, or, when there is none and the client waits for an answer to its certificate, by a new key.
+  /// with, or by a new key when there are none.
   func welcome() {
     guard context.role == .server, version == .tls13 else { return }
+    guard !context.configuration.resumesSessions else { return giveTicket() }
     ERR_clear_error()
-    // Without a ticket the next handshake is a full one, and a client that is told nothing waits for
-    // longer: nothing worse.
-    if context.configuration.resumesSessions {
-      if SSL_new_session_ticket(ssl) == 1 { SSL_do_handshake(ssl) }
-    } else if context.configuration.clientCertificates != .none {
-      if SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1 { SSL_do_handshake(ssl) }
+    // A client that is told nothing waits for longer: nothing worse.
+    if SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1 { SSL_do_handshake(ssl) }
+    ERR_clear_error()
+  }
+
+  /// Gives a client the means to resume.
+  func giveTicket() {
+    guard context.role == .server, version == .tls13, context.configuration.resumesSessions else {
+      return
     }
+    ERR_clear_error()
+    // Without a ticket the next handshake is a full one: nothing worse.
+    if SSL_new_session_ticket(ssl) == 1 { SSL_do_handshake(ssl) }
     ERR_clear_error()
   }
 

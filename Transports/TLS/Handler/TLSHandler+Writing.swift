@@ -38,6 +38,10 @@ extension TLSHandler {
   /// Encrypts what was flushed, in batches, each of which the socket is given at once: so the buffer
   /// comes back and serves for the next one.
   func flushWrites(_ context: ChannelHandlerContext) {
+    if owesTicket, writes.hasFlushed {
+      owesTicket = false
+      engine.giveTicket()
+    }
     while state == .open, writes.hasFlushed {
       // Taken, not shared: else clearing it would make a copy.
       var buffer = output ?? context.channel.allocator.buffer(capacity: 0)

@@ -48,6 +48,11 @@ final class TLSHandler: ChannelDuplexHandler, RemovableChannelHandler {
   private var verdictTimer: Scheduled<Void>?
   private(set) var isAwaitingVerdict = false
 
+  /// The ticket goes out with the first bytes that are written. Alone it could come to a client that
+  /// has said all that it had to say and is gone: the kernel would answer with a reset, and that
+  /// would take what the client said along.
+  var owesTicket = false
+
   // What is written, and what is read: see the extensions.
   var writes = TLSWriteQueue()
   var output: ByteBuffer?
@@ -244,8 +249,12 @@ final class TLSHandler: ChannelDuplexHandler, RemovableChannelHandler {
       engine.stopWatching()
     }
     let duration = ContinuousClock.now - began
-    engine.welcome()
-    sendOutput(context)
+    if engine.isAwaited {
+      engine.welcome()
+      sendOutput(context)
+    } else {
+      owesTicket = true
+    }
     let identity = engine.identity
     let admission = engine.admission
     engine.admission = nil
