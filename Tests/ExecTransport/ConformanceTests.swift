@@ -20,7 +20,12 @@ import UnixTransport
     await #expect(processExitsWith: .success) {
       try await ReachedByCommand.run { subject in
         for check in ConformanceCheck.alone(for: subject) {
-          await #expect(throws: Never.self) { try await check.run(against: subject) }
+          do {
+            try await check.run(against: subject)
+          } catch {
+            // As a text: the error itself would not get out of the process.
+            Issue.record("\(error)")
+          }
         }
       }
     }

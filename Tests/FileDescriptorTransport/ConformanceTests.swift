@@ -77,7 +77,12 @@ import UnixTransport
       for kind in ConformanceTests.Kind.allCases {
         for subject in [InheritedPairs(kind).subject, ConformanceTests.listeners(kind)] {
           for check in ConformanceCheck.alone(for: subject) {
-            await #expect(throws: Never.self) { try await check.run(against: subject) }
+            do {
+              try await check.run(against: subject)
+            } catch {
+              // As a text: the error itself would not get out of the process.
+              Issue.record("\(error)")
+            }
           }
         }
       }

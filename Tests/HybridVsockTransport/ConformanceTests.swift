@@ -64,7 +64,12 @@ import TransportCore
         let muxer = try await BridgingMuxer(vmm)
         let subject = ConformanceTests.subject(vmm, muxer)
         for check in ConformanceCheck.alone(for: subject) {
-          await #expect(throws: Never.self) { try await check.run(against: subject) }
+          do {
+            try await check.run(against: subject)
+          } catch {
+            // As a text: the error itself would not get out of the process.
+            Issue.record("\(error)")
+          }
         }
       }
     }

@@ -73,14 +73,14 @@ struct TLSEnd: Sendable {
   /// Waits until it has heard this and nothing else.
   func hears(_ text: String) async throws {
     let bytes = Array(text.utf8)
-    try await eventually("\(bytes.count) bytes heard") {
+    try await eventually("\(bytes.count) bytes heard", within: .seconds(120)) {
       heard.count >= bytes.count || heard.ending != nil
     }
     #expect(heard.bytes == bytes, "\(heard.count) bytes of \(bytes.count)")
   }
 
   func ending() async throws -> Ending {
-    try await eventually("the end of a connection") { heard.ending != nil }
+    try await eventually("the end of a connection", within: .seconds(120)) { heard.ending != nil }
     return try #require(heard.ending)
   }
 
@@ -160,7 +160,7 @@ final class TLSListening: Sendable, ConnectionObserver {
 
   /// The connection that was let in as this one, from 0, once it is there.
   func end(_ index: Int = 0) async throws -> TLSEnd {
-    try await eventually("connection \(index)") { ends.value.count > index }
+    try await eventually("connection \(index)", within: .seconds(120)) { ends.value.count > index }
     return ends.value[index]
   }
 
@@ -168,7 +168,7 @@ final class TLSListening: Sendable, ConnectionObserver {
 
   /// Why a peer was not let in, once one was not.
   func refusal(_ index: Int = 0) async throws -> String {
-    try await eventually("refusal \(index)") { refusals.value.count > index }
+    try await eventually("refusal \(index)", within: .seconds(120)) { refusals.value.count > index }
     return refusals.value[index]
   }
 

@@ -10,6 +10,13 @@ import TransportCore
 extension RealShim {
   @Suite("behind stunnel", .openSSL)
   struct BehindTLS {
+    private static func profile(_ tls: OpenSSLFixture) -> String {
+      """
+      {"ca": "\(tls.authority.certificate)", "cert": "\(tls.client.certificate)",
+       "key": "\(tls.client.key)"}
+      """
+    }
+
     private func socket(_ hawse: HawseFixture) async throws -> String {
       let address = try #require(try await hawse.sandboxes().first?.sandbox.address)
       return String(try #require(address.split(separator: "unix://").last))
@@ -53,12 +60,13 @@ extension RealShim {
           "127.0.0.1:0", before: "connect = \(try await socket(hawse))", tls
         ) { stunnel in
           let port = try await stunnel.port(after: "bound to 127.0.0.1:")
-          let address =
-            "ttrpc+tls://127.0.0.1:\(port)?ca=\(tls.authority.certificate)&\(tls.client.parameters)"
+          // What is recorded names no files.
+          let profile = try hawse.file("tls.json", Array(Self.profile(tls).utf8))
           let shims = hawse.shims
           let task = try await hawse.hawse(
-            "task", "run", "--sandbox", "pod1", "--address", address, "--api-version", "2",
-            "--rootfs", hawse.rootfs, "--id", "one", "--", "sh", "-c", "echo here; exit 7")
+            "task", "run", "--sandbox", "pod1", "--address", "ttrpc+tls://127.0.0.1:\(port)",
+            "--api-version", "2", "--rootfs", hawse.rootfs, "--id", "one", "--", "sh", "-c",
+            "echo here; exit 7", environment: ["HAWSE_TLS_PROFILE=\(profile)"])
           #expect(task.code == 7, "\(task)")
           #expect(task.out == "here\n", "\(task)")
           #expect(hawse.shims == shims)

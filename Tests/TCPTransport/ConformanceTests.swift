@@ -59,7 +59,12 @@ import TransportCore
       for kind in ConformanceTests.Kind.allCases {
         let subject = ConformanceTests.subject(kind)
         for check in ConformanceCheck.alone(for: subject) {
-          await #expect(throws: Never.self) { try await check.run(against: subject) }
+          do {
+            try await check.run(against: subject)
+          } catch {
+            // As a text: the error itself would not get out of the process.
+            Issue.record("\(error)")
+          }
         }
       }
     }

@@ -59,6 +59,9 @@ public struct ConformanceSubject: Sendable {
   /// Bytes that may be written and not read: what the kernel, a VMM or a tunnel buffers on the way,
   /// and what the channel does. It must be less than what a transport without bounds would buffer.
   public var mostOnTheWay = 24 << 20
+  /// The most bytes that a check exchanges to see that none is lost. Where every packet is slow, in
+  /// an emulated machine say, less has to do.
+  public var mostExchanged = 16 << 20
   /// The phases that ``Connection/timings`` of a dialled connection must have.
   public var phases: Set<ConnectPhase> = [.connect]
   /// What the dialer must find out of its peer.

@@ -19,7 +19,12 @@ import TransportConformance
   func unix() async {
     await #expect(processExitsWith: .success) {
       for check in ConformanceCheck.alone(for: .unix) {
-        await #expect(throws: Never.self) { try await check.run(against: .unix) }
+        do {
+          try await check.run(against: .unix)
+        } catch {
+          // As a text: the error itself would not get out of the process.
+          Issue.record("\(error)")
+        }
       }
     }
   }
@@ -28,7 +33,12 @@ import TransportConformance
   func memory() async {
     await #expect(processExitsWith: .success) {
       for check in ConformanceCheck.alone(for: .memory) {
-        await #expect(throws: Never.self) { try await check.run(against: .memory) }
+        do {
+          try await check.run(against: .memory)
+        } catch {
+          // As a text: the error itself would not get out of the process.
+          Issue.record("\(error)")
+        }
       }
     }
   }

@@ -9,7 +9,7 @@ internal import VsockTransport
 /// vhost-device-vsock 0.3.0 cuts what siblings send each other off where the receiver's 4 KiB end,
 /// and says nothing: a stream of larger packets, Linux's are up to 64 KiB, arrives without much of it.
 enum SmallPackets {
-  private static let room: UInt64 = 3072
+  private static let room: UInt64 = 3584
   /// SO_VM_SOCKETS_BUFFER_SIZE of linux/vm_sockets.h, which bounds the credit of the peer.
   private static let option: CInt = 0
 

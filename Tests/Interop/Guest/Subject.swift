@@ -88,6 +88,7 @@ extension Subject {
       subject.halfClose = []
       // So little is that Linux and NIO hold back sooner.
       subject.mostOnTheWay = 1 << 20
+      subject.mostExchanged = 1 << 20
       subject.patience = .seconds(240)
       subject.absent = { sibling(cid, 9999) }
       subject.mute = { .init(address: mute) }

@@ -13,7 +13,7 @@ struct OpenSSLPair: Sendable {
   /// As the `openssl` commands have them.
   var arguments: [String] { ["-cert", certificate, "-key", key] }
 
-  /// Puts another pair's files into the place of this one's, as programs that renew certificates do.
+  /// Puts another pair's files into the place of these, as programs that renew certificates do.
   func replace(by other: OpenSSLPair) throws {
     for (from, to) in [(other.key, key), (other.certificate, certificate)] {
       guard rename(from, to) == 0 else { throw SystemError("rename", errno: errno) }

@@ -3,8 +3,8 @@ import LinuxSystem
 import ProcessSupervision
 import Testing
 
-/// An `openssl s_server` or `s_client`, or another program that speaks TLS, in the background. What it
-/// prints goes to files; its standard input is a pipe that the test writes to.
+/// An `openssl s_server` or `s_client`, or another program that speaks TLS, in the background. What
+/// it prints goes to files; its standard input is a pipe that the test writes to.
 final class OpenSSLProcess: Sendable {
   static let executable = "/usr/bin/openssl"
 
@@ -63,7 +63,7 @@ final class OpenSSLProcess: Sendable {
       }
       problem.set(0)
     }
-    try await eventually("all typed") { problem.value != nil }
+    try await eventually("all typed", within: .seconds(120)) { problem.value != nil }
     guard problem.value == 0 else { throw SystemError("write", errno: problem.value ?? 0) }
   }
 
@@ -78,7 +78,7 @@ final class OpenSSLProcess: Sendable {
   /// Waits until it has printed a text.
   func prints(_ what: String) async throws {
     let looked = Guarded(-1)
-    try await eventually("\"\(what.prefix(40))\" printed") {
+    try await eventually("\"\(what.prefix(40))\" printed", within: .seconds(120)) {
       let printed = text
       // Looking through much takes its time, and is worth it only when there is something new.
       guard printed.utf8.count != looked.value else { return false }
@@ -91,7 +91,7 @@ final class OpenSSLProcess: Sendable {
   @discardableResult
   func end() async throws -> ProcessSupervision.ExitStatus {
     let child = child
-    return try await within(.seconds(60), "the end of a program") { try await child.wait() }
+    return try await within(.seconds(120), "the end of a program") { try await child.wait() }
   }
 
   /// Kills it, if it still runs, and waits until it is gone.
@@ -105,7 +105,7 @@ final class OpenSSLProcess: Sendable {
   /// The port that it printed behind a word, once it has.
   func port(after word: String = "ACCEPT 127.0.0.1:") async throws -> Int {
     let found = Guarded<Int?>(nil)
-    try await eventually("\(word) printed") {
+    try await eventually("\(word) printed", within: .seconds(120)) {
       guard child.isAlive else { throw OpenSSLAuthority.Failure(description: "it ended:\n\(text)") }
       let line = text.split(separator: "\n").first { $0.contains(word) }
       let digits = line?.split(separator: ":").last?.prefix { $0.isNumber }

@@ -4,7 +4,7 @@ import ProcessSupervision
 import Testing
 
 /// What guests are made of, made or fetched once a test run by the scripts in Peers/vm.
-struct VirtualMachineKit: Sendable {
+struct VirtualMachineKit: Sendable, Codable {
   /// Debian forky's QEMU, vhost-device-vsock, kernel and modules: see Peers/vm/fetch.
   var forky: String
   /// The guest's initial file system, with vsock-guest-peer in it: see Peers/vm/guest.

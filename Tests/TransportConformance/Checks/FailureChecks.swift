@@ -223,7 +223,8 @@ extension ConformanceRun {
           }
         } catch {
           guard error.code == .cancelled else { throw error }
-          await discard(address)
+          // Not in this task, which is cancelled.
+          await Task { await discard(address) }.value
           return
         }
         try await Wire(connection).close()

@@ -29,7 +29,7 @@ extension ConformanceCheck {
 
 extension ConformanceRun {
   /// So much that it cannot be on its way at once.
-  fileprivate var total: Int { 2 * subject.mostOnTheWay + (16 << 20) }
+  fileprivate var total: Int { 2 * subject.mostOnTheWay + subject.mostExchanged }
 
   fileprivate func expectBounded(_ most: Int) throws {
     try expect(

@@ -49,6 +49,8 @@ public final class ConformanceServer: Sendable {
       // A dialer that goes away in the middle is what some checks are about. What a dialer waits
       // for, it misses by itself.
     }
+    // Not active any more means closed. It may be closed already, which is an error to NIO.
+    try? await connection.channel.close()
   }
 
   /// Connections that are being served.
