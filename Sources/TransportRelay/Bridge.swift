@@ -17,6 +17,7 @@ public import TransportCore
 public struct Bridge: Sendable {
   public let options: RelayOptions
   let counters = RelayCounters()
+  private let prepared = PreparedPairs()
 
   /// - Throws: ``TransportError`` with ``TransportError/Code-swift.enum/invalidConfiguration`` when an
   ///   option is none that a bridge can keep to.
@@ -34,6 +35,7 @@ public struct Bridge: Sendable {
     let end = RelayEnd(pair, .near)
     pair.attachNear(end)
     try channel.pipeline.syncOperations.addHandler(end)
+    prepared.add(pair, of: channel)
   }
 
   /// Dials the far side and passes bytes both ways until both sides are closed.
@@ -67,16 +69,8 @@ public struct Bridge: Sendable {
     connect.group = loop
     let (options, counters) = (connect, self.counters)
 
-    let pair: NIOLoopBound<RelayPair>
-    do {
-      pair = try await loop.submit {
-        let end = try near.channel.pipeline.syncOperations.handler(type: RelayEnd.self)
-        return NIOLoopBound(end.pair, eventLoop: loop)
-      }.get()
-    } catch {
-      // Closed already, with nothing of it read.
-      return RelayEnding(isClean: false, cause: error)
-    }
+    // Closed already, with nothing of it read.
+    guard let pair = prepared.take(near.channel) else { return RelayEnding(isClean: false) }
     let dial = Task { () async -> Result<Connection, TransportError> in
       do throws(TransportError) {
         return .success(
