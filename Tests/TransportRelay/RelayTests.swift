@@ -118,6 +118,10 @@ struct RelayTests {
       let near = try fixture.connect()
       #expect(try await near.read().isEnded)
       try await fixture.eventually("it is counted") { $0.failed == 1 && $0.open == 0 }
+      // It is counted first.
+      try await eventually("it is logged") {
+        fixture.log.lines.contains { $0.contains("Cannot dial") }
+      }
       let line = try #require(fixture.log.lines.first { $0.contains("Cannot dial") })
       #expect(line.contains("from=unix://\(fixture.nearPath)"))
       #expect(line.contains("to=unix://\(fixture.farPath)"))

@@ -1,3 +1,6 @@
+internal import CLinux
+internal import LinuxSystem
+
 #if canImport(Glibc)
   internal import Glibc
 #endif
@@ -7,21 +10,37 @@ struct UnixSocketFile: Sendable {
   let path: String
   private let device: dev_t
   private let inode: ino_t
+  /// Keeps the inode's number from being given to another file when this one is removed.
+  private let pin: Pin?
+
+  private final class Pin: Sendable {
+    private let descriptor: OwnedDescriptor
+
+    /// nil when there is no descriptor left: then the number alone has to do.
+    init?(_ path: String) {
+      let descriptor = clinux_open_path(path, false)
+      guard descriptor >= 0 else { return nil }
+      self.descriptor = OwnedDescriptor(owning: descriptor)
+    }
+  }
 
   /// nil when it is not there.
   init?(path: String) {
+    // Pinned first: what is found then stays what it is.
+    let pin = Pin(path)
     guard let (device, inode) = Self.identity(of: path) else { return nil }
-    self.init(path: path, device: device, inode: inode)
+    self.init(path: path, device: device, inode: inode, pin: pin)
   }
 
-  private init(path: String, device: dev_t, inode: ino_t) {
+  private init(path: String, device: dev_t, inode: ino_t, pin: Pin?) {
     self.path = path
     self.device = device
     self.inode = inode
+    self.pin = pin
   }
 
   func renamed(to path: String) -> UnixSocketFile {
-    UnixSocketFile(path: path, device: device, inode: inode)
+    UnixSocketFile(path: path, device: device, inode: inode, pin: pin)
   }
 
   /// 0, or the negative error number.

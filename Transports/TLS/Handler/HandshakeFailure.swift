@@ -99,11 +99,16 @@ struct HandshakeFailure {
       hint = "versions and cipher suites of both have to overlap"
     default: text = "\(peer) ended the connection"
     }
-    let name = SSL_alert_desc_string_long(alert).map { String(cString: $0) } ?? "unknown"
     return TLSError(
-      code, "\(text) (TLS alert \(alert), \(name))", hint: hint,
+      code, "\(text) (TLS alert \(alert), \(alertName(alert)))", hint: hint,
       alert: UInt8(truncatingIfNeeded: alert))
   }
+}
+
+/// OpenSSL's name of an alert, and one that OpenSSL 3.0 does not know (RFC 8446, 6).
+private func alertName(_ alert: Int32) -> String {
+  if alert == SSL_AD_CERTIFICATE_REQUIRED { return "certificate required" }
+  return SSL_alert_desc_string_long(alert).map { String(cString: $0) } ?? "unknown"
 }
 
 extension TLSError {
