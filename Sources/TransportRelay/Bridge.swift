@@ -76,7 +76,9 @@ public struct Bridge: Sendable {
         return .success(
           try await connector.connect(to: address, options: options) { channel in
             guard channel.eventLoop === loop else { throw WrongEventLoop(address: address) }
-            try channel.pipeline.syncOperations.addHandler(RelayEnd(pair.value, .far))
+            let end = RelayEnd(pair.value, .far)
+            pair.value.attachFar(end)
+            try channel.pipeline.syncOperations.addHandler(end)
           })
       } catch {
         return .failure(error)
@@ -108,11 +110,8 @@ public struct Bridge: Sendable {
     let loop = near.channel.eventLoop
     do {
       let ending = loop.flatSubmit { () -> EventLoopFuture<RelayEnding> in
-        let end = try? far.channel.pipeline.syncOperations.handler(type: RelayEnd.self)
-        // Without it the far side is closed already, which `begin` takes as its end.
         pair.value.begin(
-          far: end ?? RelayEnd(pair.value, .far), nearCarriesHalfClose: near.carriesHalfClose,
-          farCarriesHalfClose: far.carriesHalfClose)
+          nearCarriesHalfClose: near.carriesHalfClose, farCarriesHalfClose: far.carriesHalfClose)
         return pair.value.ending
       }
       return try await withTaskCancellationHandler {

@@ -17,6 +17,8 @@ final class RelayEnd: ChannelDuplexHandler {
   private var reportsEnd = false
   private var hasFailed = false
   private var hasEndedOutput = false
+  private(set) var hasEndedInput = false
+  private(set) var isGone = false
   private var wantsRead = false
   private var mayRead = false
   /// Received, and not passed on yet: the last of a batch is written together with the flush.
@@ -131,7 +133,8 @@ final class RelayEnd: ChannelDuplexHandler {
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
     if let event = event as? ChannelEvent, event == .inputClosed {
       if pair.isBegun { passOn() }
-      pair.inputEnded(side)
+      hasEndedInput = true
+      pair.inputEnded(self)
     }
     context.fireUserInboundEventTriggered(event)
   }
@@ -145,8 +148,12 @@ final class RelayEnd: ChannelDuplexHandler {
   func channelInactive(context: ChannelHandlerContext) {
     if pair.isBegun { passOn() }
     // A channel whose output is closed does not tell the end of its input: it closes.
-    if (!reportsEnd || hasEndedOutput) && !hasFailed { pair.inputEnded(side) }
-    pair.gone(side)
+    if (!reportsEnd || hasEndedOutput) && !hasFailed {
+      hasEndedInput = true
+      pair.inputEnded(self)
+    }
+    isGone = true
+    pair.gone(self)
     context.fireChannelInactive()
   }
 }

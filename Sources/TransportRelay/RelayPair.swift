@@ -15,6 +15,8 @@ final class RelayPair {
   private var machine: RelayStateMachine
   private var near: RelayEnd?
   private var far: RelayEnd?
+  /// The far side before the bridge begins.
+  private var dialled: RelayEnd?
   private(set) var isBegun = false
   /// One side is gone: what still comes from the other is dropped.
   private var isDiscarding = false
@@ -48,6 +50,10 @@ final class RelayPair {
 
   func attachNear(_ end: RelayEnd) { near = end }
 
+  /// Each try to dial has a channel, and the last one's is the connection's. It may close before the
+  /// bridge begins, and has then left what it brought here.
+  func attachFar(_ end: RelayEnd) { dialled = end }
+
   /// The near side is gone and left nothing that the far one could be given.
   var isUnwanted: Bool { isNearGone && near?.hasHeld != true }
 
@@ -56,8 +62,9 @@ final class RelayPair {
     onUnwanted = cancel
   }
 
-  func begin(far end: RelayEnd, nearCarriesHalfClose: Bool, farCarriesHalfClose: Bool) {
-    far = end
+  func begin(nearCarriesHalfClose: Bool, farCarriesHalfClose: Bool) {
+    far = dialled
+    dialled = nil
     isBegun = true
     if let limit = options.lifetimeLimit {
       lifetime = eventLoop.assumeIsolated().scheduleTask(in: TimeAmount(limit)) {
@@ -66,11 +73,12 @@ final class RelayPair {
     }
     near?.passOn()
     far?.passOn()
+    if far?.hasEndedInput == true { perform(machine.inputEnded(.far)) }
+    if far?.isGone != false { perform(machine.gone(.far)) }
     // What happened before there were two sides is acted on now, behind the bytes of that time.
     perform(
       machine.begin(
         nearCarriesHalfClose: nearCarriesHalfClose, farCarriesHalfClose: farCarriesHalfClose))
-    if end.context == nil { perform(machine.gone(.far)) }
     near?.setReading(true)
     far?.setReading(true)
     watch()
@@ -78,6 +86,7 @@ final class RelayPair {
 
   /// There will be no far side.
   func abandon() {
+    dialled = nil
     isBegun = true
     perform(machine.begin(nearCarriesHalfClose: true, farCarriesHalfClose: true))
     perform(machine.gone(.far) + machine.abortAll())
@@ -110,17 +119,22 @@ final class RelayPair {
     if target.unwritten == 0 { perform(machine.flushed(true, side)) }
   }
 
-  func inputEnded(_ side: RelayStateMachine.Side) {
-    act(machine.inputEnded(side))
+  func inputEnded(_ end: RelayEnd) {
+    guard isSide(end) else { return }
+    act(machine.inputEnded(end.side))
   }
+
+  /// A try to dial is none before the bridge begins: another may take its place.
+  private func isSide(_ end: RelayEnd) -> Bool { end === near || end === far }
 
   func failed(_ side: RelayStateMachine.Side, _ error: any Error) {
     if cause == nil { cause = error }
   }
 
-  func gone(_ side: RelayStateMachine.Side) {
-    if side == .near { isNearGone = true }
-    act(machine.gone(side))
+  func gone(_ end: RelayEnd) {
+    guard isSide(end) else { return }
+    if end.side == .near { isNearGone = true }
+    act(machine.gone(end.side))
     if !isBegun && isUnwanted { onUnwanted?() }
   }
 

@@ -21,7 +21,7 @@ final class RelayFixture: Sendable {
   var farPath: String { "\(directory)/far" }
 
   private init(
-    _ options: RelayOptions, listens: Bool, carriesHalfClose: Bool
+    _ options: RelayOptions, listens: Bool, connector: any Connector
   ) throws {
     var template = Array("/tmp/hr-XXXXXX".utf8CString)
     try #require(mkdtemp(&template) != nil, "mkdtemp: errno \(errno)")
@@ -31,7 +31,6 @@ final class RelayFixture: Sendable {
     let listener = try UnixListener(
       bindingTo: TransportAddress(place: .unix(path: "\(directory)/near")),
       options: .init(logger: log.logger))
-    let connector = carriesHalfClose ? UnixConnector() as any Connector : WithoutHalfClose()
     relay = try Relay(
       from: listener, to: TransportAddress(place: .unix(path: "\(directory)/far")),
       registry: TransportRegistry([connector]), options: options)
@@ -40,11 +39,10 @@ final class RelayFixture: Sendable {
   }
 
   static func use(
-    _ options: RelayOptions = RelayOptions(), listens: Bool = true, carriesHalfClose: Bool = true,
-    _ body: (RelayFixture) async throws -> Void
+    _ options: RelayOptions = RelayOptions(), listens: Bool = true,
+    connector: any Connector = UnixConnector(), _ body: (RelayFixture) async throws -> Void
   ) async throws {
-    let fixture = try RelayFixture(
-      options, listens: listens, carriesHalfClose: carriesHalfClose)
+    let fixture = try RelayFixture(options, listens: listens, connector: connector)
     do {
       try await body(fixture)
     } catch {
@@ -109,6 +107,25 @@ final class RelayFixture: Sendable {
     _ what: String, _ condition: (RelayStatistics) -> Bool
   ) async throws {
     try await TransportRelayTests.eventually(what) { condition(relay.statistics) }
+  }
+}
+
+/// Unix sockets whose connections are over when the dialer hears of them.
+struct OverWhenConnected: Connector {
+  let transport = "unix"
+
+  func attempt(
+    _ address: TransportAddress, options: ConnectOptions,
+    configure: @escaping @Sendable (any Channel) throws -> Void
+  ) async throws(AttemptFailure) -> Connection {
+    let connection = try await UnixConnector().attempt(
+      address, options: options, configure: configure)
+    do {
+      try await connection.channel.closeFuture.get()
+    } catch {
+      // However it ended, it ended.
+    }
+    return connection
   }
 }
 

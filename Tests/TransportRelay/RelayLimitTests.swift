@@ -63,7 +63,7 @@ struct RelayLimitTests {
 
   @Test("a far side that cannot be told of an end still gives its whole answer")
   func uncarriedEnd() async throws {
-    try await RelayFixture.use(carriesHalfClose: false) { fixture in
+    try await RelayFixture.use(connector: WithoutHalfClose()) { fixture in
       let (near, far) = try await fixture.pair()
       try await near.write([1])
       near.endOutput()
@@ -82,7 +82,7 @@ struct RelayLimitTests {
   func uncarriedEndAndSilence() async throws {
     var options = RelayOptions()
     options.endLimit = .milliseconds(200)
-    try await RelayFixture.use(options, carriesHalfClose: false) { fixture in
+    try await RelayFixture.use(options, connector: WithoutHalfClose()) { fixture in
       let (near, far) = try await fixture.pair()
       near.endOutput()
       #expect(try await far.read().isEnded)

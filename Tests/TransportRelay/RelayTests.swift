@@ -162,6 +162,17 @@ struct RelayTests {
     }
   }
 
+  @Test("what a far side sent before it closed is delivered, also when it closed at once")
+  func farGoneAtOnce() async throws {
+    try await RelayFixture.use(connector: OverWhenConnected()) { fixture in
+      let near = try fixture.connect()
+      let far = try await fixture.accept()
+      try await far.write([1, 2, 3])
+      fixture.close(far)
+      #expect(try await near.read() == .init(bytes: [1, 2, 3], isEnded: true))
+    }
+  }
+
   @Test("a peer that the policy does not let in is counted, and nobody is dialled for it")
   func refused() async throws {
     var options = RelayOptions()
