@@ -21,7 +21,7 @@ extension ConformanceCheck {
           try await server.withWire { try await $0.exchange(Request(.exchange, size: 9)) }
         }
         let address = try await server.address()
-        let shortage = try Shortage()
+        let shortage = try await Shortage()
         let error = try await run.connectError(address)
         shortage.end()
         let outlook = error.attempts.last?.failure.outlook
@@ -58,7 +58,7 @@ extension ConformanceCheck {
       }
       // For what it opens besides the first descriptor.
       try await Task.sleep(for: .milliseconds(300))
-      let shortage = try Shortage()
+      let shortage = try await Shortage()
       try await own.whileRunning {
         try await run.eventually("the listener to count that it could not accept") {
           own.listener.statistics.acceptErrors > 0
@@ -81,7 +81,8 @@ private final class Shortage: Sendable {
   private let before: rlimit
   private let taken: [CInt]
 
-  init() throws {
+  /// Takes them until none has become free for a while: what was closed last is not gone at once.
+  init() async throws {
     var limit = rlimit()
     getrlimit(Self.resource, &limit)
     before = limit
@@ -89,10 +90,14 @@ private final class Shortage: Sendable {
     limit.rlim_cur = min(limit.rlim_cur, 256)
     guard setrlimit(Self.resource, &limit) == 0 else { throw SystemError.last("setrlimit") }
     var taken: [CInt] = []
-    while true {
-      let next = open("/dev/null", O_RDONLY | O_CLOEXEC)
-      guard next >= 0 else { break }
-      taken.append(next)
+    var quietRounds = 0
+    while quietRounds < 5 {
+      let count = taken.count
+      while case let next = open("/dev/null", O_RDONLY | O_CLOEXEC), next >= 0 {
+        taken.append(next)
+      }
+      quietRounds = taken.count == count ? quietRounds + 1 : 0
+      try await Task.sleep(for: .milliseconds(50))
     }
     self.taken = taken
   }
