@@ -48,7 +48,8 @@ struct ServerTests {
       default: throw SomeError()
       }
     }
-    server.register(RPCMethod(service: "t.S", name: "Context")) { _, context in
+    server.register(RPCMethod(service: "t.S", name: "Context"), execution: .pool) {
+      (_: ByteBuffer, context: RPCServerContext) -> ByteBuffer in
       var out = ByteBuffer()
       let seconds = context.timeout.map { $0.components.seconds }
       out.writeString(
