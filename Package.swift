@@ -115,7 +115,7 @@ let package = Package(
     library(
       "TransportConformance", at: "Tests/TransportConformance",
       ["TransportCore", "LinuxSystem", nioCore, nioPosix, logging]),
-    library("RPCCore", ["TransportCore", nioCore, protobuf]),
+    library("RPCCore", ["TransportCore", nioCore, protobuf, logging, coreMetrics, tracing]),
     library("TTRPC", ["RPCCore", "TransportCore", nioCore, nioPosix, protobuf, logging]),
     .target(
       name: "ContainerdAPI", dependencies: [protobuf], path: "Sources/ContainerdAPI",
@@ -176,7 +176,12 @@ let package = Package(
     tests(
       "TransportRelay",
       ["TransportCore", "UnixTransport", "TCPTransport", "LinuxSystem", nioCore, nioPosix, logging]),
-    tests("RPCCore", ["TransportCore", nioCore, protobuf]),
+    tests(
+      "RPCCore",
+      [
+        "TransportCore", nioCore, protobuf, logging, coreMetrics, metricsTestKit, tracing,
+        inMemoryTracing,
+      ]),
     tests(
       "TTRPC",
       ["RPCCore", "TransportCore", "UnixTransport", nioCore, nioPosix, nioEmbedded, protobuf]),

@@ -56,3 +56,17 @@ extension RPCError: CustomStringConvertible {
     return "\(code): \(message): \(cause)"
   }
 }
+
+extension RPCError {
+  /// What a handler's error is to its caller: an ``RPCError`` itself, never a success, and Unknown
+  /// with its description for any other.
+  public init(_ error: any Error) {
+    switch error {
+    case var error as RPCError:
+      if error.code == .ok { error.code = .unknown }
+      self = error
+    case is CancellationError: self.init(code: .cancelled, message: "context canceled")
+    default: self.init(code: .unknown, message: "\(error)", cause: error)
+    }
+  }
+}

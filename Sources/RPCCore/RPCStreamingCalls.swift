@@ -87,6 +87,13 @@ public struct RPCClientStreamingCall<Request: Message, Response: Message>: Senda
         code: .internal, message: "\(method): the peer ended the call without a response",
         reason: .protocolViolation)
     }
+    // The call has succeeded when its end says so, not when a message has come.
+    guard try await stream.next() == nil else {
+      stream.cancel()
+      throw RPCError(
+        code: .internal, message: "\(method): the peer sent more than one response",
+        reason: .protocolViolation)
+    }
     return try Response(answering: method, payload)
   }
 
