@@ -195,7 +195,7 @@ let package = Package(
       ],
       path: "Tests/ProtocGenSwiftTTRPC", exclude: ["Protos", "golden.txt"],
       swiftSettings: strict),
-    tests("ContainerdAPI", [protobuf]),
+    tests("ContainerdAPI", ["RPCCore", protobuf]),
     tests(
       "ContainerdClient",
       ["ContainerdAPI", "RPCCore", "LinuxSystem", "CLinux", nioCore, protobuf]),

@@ -7,7 +7,7 @@ extension ServiceGenerator {
     let caller = file.names.callerParameter
     document("Calls `\(service.fullName)`.", in: &writer)
     writer.type(
-      "\(access)struct \(names.client)<\(caller): \(file.names.core("RPCCaller"))>",
+      "\(access)nonisolated struct \(names.client)<\(caller): \(file.names.core("RPCCaller"))>",
       inherits: "Swift.Sendable")
     writer.indented { writer in
       writer.line("\(access)let caller: \(caller)")

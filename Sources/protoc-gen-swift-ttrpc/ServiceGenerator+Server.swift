@@ -6,9 +6,9 @@ extension ServiceGenerator {
     document("Serves `\(service.fullName)`.", in: &writer)
     guard !methods.isEmpty else {
       return writer.line(
-        "\(file.access)protocol \(names.service): Swift.Sendable {}")
+        "\(file.access)nonisolated protocol \(names.service): Swift.Sendable {}")
     }
-    writer.type("\(file.access)protocol \(names.service)", inherits: "Swift.Sendable")
+    writer.type("\(file.access)nonisolated protocol \(names.service)", inherits: "Swift.Sendable")
     writer.indented { writer in
       for (index, method) in methods.enumerated() {
         if index > 0 { writer.line() }
@@ -36,7 +36,7 @@ extension ServiceGenerator {
   func writeRegistration(to writer: inout SourceWriter) {
     let core = file.names.core
     if isDeprecated { writer.line("@available(*, deprecated)") }
-    writer.line("extension \(names.service) {")
+    writer.line("nonisolated extension \(names.service) {")
     writer.indented { writer in
       writer.line("/// Adds all methods of `\(service.fullName)`.")
       writer.line("///")

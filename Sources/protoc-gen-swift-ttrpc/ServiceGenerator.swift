@@ -59,7 +59,7 @@ struct ServiceGenerator {
   private func writeMethods(to writer: inout SourceWriter) {
     let (access, core) = (file.access, file.names.core)
     writer.line("/// The methods of `\(service.fullName)`, by the names that travel.")
-    writer.line("\(access)enum \(names.methods) {")
+    writer.line("\(access)nonisolated enum \(names.methods) {")
     writer.indented { writer in
       writer.line("\(access)static let serviceName = \"\(service.fullName)\"")
       for method in methods {

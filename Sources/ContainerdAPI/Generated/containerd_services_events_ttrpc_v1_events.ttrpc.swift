@@ -6,7 +6,7 @@ public import RPCCore
 public import SwiftProtobuf
 
 /// The methods of `containerd.services.events.ttrpc.v1.Events`, by the names that travel.
-public enum Containerd_Services_Events_Ttrpc_V1_EventsMethods {
+public nonisolated enum Containerd_Services_Events_Ttrpc_V1_EventsMethods {
   public static let serviceName = "containerd.services.events.ttrpc.v1.Events"
   public static let forward = RPCCore.RPCMethod(service: serviceName, name: "Forward")
 
@@ -22,7 +22,7 @@ public enum Containerd_Services_Events_Ttrpc_V1_EventsMethods {
 /// Calls `containerd.services.events.ttrpc.v1.Events`.
 ///
 /// Served by the daemon, called by shims, over ttrpc.
-public struct Containerd_Services_Events_Ttrpc_V1_EventsClient<Caller: RPCCore.RPCCaller>:
+public nonisolated struct Containerd_Services_Events_Ttrpc_V1_EventsClient<Caller: RPCCore.RPCCaller>:
   Swift.Sendable
 {
   public let caller: Caller
@@ -45,14 +45,14 @@ public struct Containerd_Services_Events_Ttrpc_V1_EventsClient<Caller: RPCCore.R
 /// Serves `containerd.services.events.ttrpc.v1.Events`.
 ///
 /// Served by the daemon, called by shims, over ttrpc.
-public protocol Containerd_Services_Events_Ttrpc_V1_EventsService: Swift.Sendable {
+public nonisolated protocol Containerd_Services_Events_Ttrpc_V1_EventsService: Swift.Sendable {
   /// `containerd.services.events.ttrpc.v1.Events/Forward`.
   nonisolated(nonsending) func forward(
     _ request: Containerd_Services_Events_Ttrpc_V1_ForwardRequest, context: RPCCore.RPCServerContext
   ) async throws -> SwiftProtobuf.Google_Protobuf_Empty
 }
 
-extension Containerd_Services_Events_Ttrpc_V1_EventsService {
+nonisolated extension Containerd_Services_Events_Ttrpc_V1_EventsService {
   /// Adds all methods of `containerd.services.events.ttrpc.v1.Events`.
   ///
   /// - Parameters:

@@ -6,7 +6,7 @@ public import RPCCore
 public import SwiftProtobuf
 
 /// The methods of `containerd.task.v2.Task`, by the names that travel.
-public enum Containerd_Task_V2_TaskMethods {
+public nonisolated enum Containerd_Task_V2_TaskMethods {
   public static let serviceName = "containerd.task.v2.Task"
   public static let state = RPCCore.RPCMethod(service: serviceName, name: "State")
   public static let create = RPCCore.RPCMethod(service: serviceName, name: "Create")
@@ -87,7 +87,7 @@ public enum Containerd_Task_V2_TaskMethods {
 ///
 /// What a shim serves: the tasks of one sandbox. In every request `id` is the task's, and an empty
 /// `exec_id` means the task's first process.
-public struct Containerd_Task_V2_TaskClient<Caller: RPCCore.RPCCaller>: Swift.Sendable {
+public nonisolated struct Containerd_Task_V2_TaskClient<Caller: RPCCore.RPCCaller>: Swift.Sendable {
   public let caller: Caller
 
   @inlinable
@@ -285,7 +285,7 @@ public struct Containerd_Task_V2_TaskClient<Caller: RPCCore.RPCCaller>: Swift.Se
 ///
 /// What a shim serves: the tasks of one sandbox. In every request `id` is the task's, and an empty
 /// `exec_id` means the task's first process.
-public protocol Containerd_Task_V2_TaskService: Swift.Sendable {
+public nonisolated protocol Containerd_Task_V2_TaskService: Swift.Sendable {
   /// `containerd.task.v2.Task/State`.
   nonisolated(nonsending) func state(
     _ request: Containerd_Task_V2_StateRequest, context: RPCCore.RPCServerContext
@@ -372,7 +372,7 @@ public protocol Containerd_Task_V2_TaskService: Swift.Sendable {
   ) async throws -> SwiftProtobuf.Google_Protobuf_Empty
 }
 
-extension Containerd_Task_V2_TaskService {
+nonisolated extension Containerd_Task_V2_TaskService {
   /// Adds all methods of `containerd.task.v2.Task`.
   ///
   /// - Parameters:

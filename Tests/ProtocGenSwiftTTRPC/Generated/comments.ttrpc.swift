@@ -5,7 +5,7 @@
 package import RPCCore
 
 /// The methods of `test.comments.Notes`, by the names that travel.
-package enum Test_Comments_NotesMethods {
+package nonisolated enum Test_Comments_NotesMethods {
   package static let serviceName = "test.comments.Notes"
   package static let stars = RPCCore.RPCMethod(service: serviceName, name: "Stars")
   package static let controls = RPCCore.RPCMethod(service: serviceName, name: "Controls")
@@ -38,7 +38,7 @@ package enum Test_Comments_NotesMethods {
 }
 
 /// Calls `test.comments.Notes`.
-package struct Test_Comments_NotesClient<Caller: RPCCore.RPCCaller>: Swift.Sendable {
+package nonisolated struct Test_Comments_NotesClient<Caller: RPCCore.RPCCaller>: Swift.Sendable {
   package let caller: Caller
 
   @inlinable
@@ -112,7 +112,7 @@ package struct Test_Comments_NotesClient<Caller: RPCCore.RPCCaller>: Swift.Senda
 }
 
 /// Serves `test.comments.Notes`.
-package protocol Test_Comments_NotesService: Swift.Sendable {
+package nonisolated protocol Test_Comments_NotesService: Swift.Sendable {
   /// A comment of several lines,
   /// With stars at its left.
   nonisolated(nonsending) func stars(
@@ -148,7 +148,7 @@ package protocol Test_Comments_NotesService: Swift.Sendable {
   ) async throws
 }
 
-extension Test_Comments_NotesService {
+nonisolated extension Test_Comments_NotesService {
   /// Adds all methods of `test.comments.Notes`.
   ///
   /// - Parameters:
@@ -198,7 +198,7 @@ extension Test_Comments_NotesService {
 }
 
 /// The methods of `test.comments.OldNotes`, by the names that travel.
-package enum Test_Comments_OldNotesMethods {
+package nonisolated enum Test_Comments_OldNotesMethods {
   package static let serviceName = "test.comments.OldNotes"
   package static let keep = RPCCore.RPCMethod(service: serviceName, name: "Keep")
 
@@ -214,7 +214,7 @@ package enum Test_Comments_OldNotesMethods {
 ///
 /// Nothing of it is to be used.
 @available(*, deprecated)
-package struct Test_Comments_OldNotesClient<Caller: RPCCore.RPCCaller>: Swift.Sendable {
+package nonisolated struct Test_Comments_OldNotesClient<Caller: RPCCore.RPCCaller>: Swift.Sendable {
   package let caller: Caller
 
   @inlinable
@@ -235,7 +235,7 @@ package struct Test_Comments_OldNotesClient<Caller: RPCCore.RPCCaller>: Swift.Se
 ///
 /// Nothing of it is to be used.
 @available(*, deprecated)
-package protocol Test_Comments_OldNotesService: Swift.Sendable {
+package nonisolated protocol Test_Comments_OldNotesService: Swift.Sendable {
   /// `test.comments.OldNotes/Keep`.
   nonisolated(nonsending) func keep(
     _ request: Test_Comments_Note, context: RPCCore.RPCServerContext
@@ -243,7 +243,7 @@ package protocol Test_Comments_OldNotesService: Swift.Sendable {
 }
 
 @available(*, deprecated)
-extension Test_Comments_OldNotesService {
+nonisolated extension Test_Comments_OldNotesService {
   /// Adds all methods of `test.comments.OldNotes`.
   ///
   /// - Parameters:

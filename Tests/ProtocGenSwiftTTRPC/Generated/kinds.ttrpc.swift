@@ -6,7 +6,7 @@ public import RPCCore
 public import SwiftProtobuf
 
 /// The methods of `test.kinds.v1.Calculator`, by the names that travel.
-public enum Test_Kinds_V1_CalculatorMethods {
+public nonisolated enum Test_Kinds_V1_CalculatorMethods {
   public static let serviceName = "test.kinds.v1.Calculator"
   public static let double = RPCCore.RPCMethod(service: serviceName, name: "Double")
   public static let sum = RPCCore.RPCMethod(service: serviceName, name: "Sum")
@@ -40,7 +40,9 @@ public enum Test_Kinds_V1_CalculatorMethods {
 ///
 /// All four kinds of calls, with messages of this file, nested ones, imported ones and those of
 /// protobuf itself.
-public struct Test_Kinds_V1_CalculatorClient<Caller: RPCCore.RPCCaller>: Swift.Sendable {
+public nonisolated struct Test_Kinds_V1_CalculatorClient<Caller: RPCCore.RPCCaller>:
+  Swift.Sendable
+{
   public let caller: Caller
 
   @inlinable
@@ -109,7 +111,7 @@ public struct Test_Kinds_V1_CalculatorClient<Caller: RPCCore.RPCCaller>: Swift.S
 ///
 /// All four kinds of calls, with messages of this file, nested ones, imported ones and those of
 /// protobuf itself.
-public protocol Test_Kinds_V1_CalculatorService: Swift.Sendable {
+public nonisolated protocol Test_Kinds_V1_CalculatorService: Swift.Sendable {
   /// One number for one number.
   nonisolated(nonsending) func double(
     _ request: Test_Kinds_V1_Number, context: RPCCore.RPCServerContext
@@ -138,7 +140,7 @@ public protocol Test_Kinds_V1_CalculatorService: Swift.Sendable {
   ) async throws -> SwiftProtobuf.Google_Protobuf_Timestamp
 }
 
-extension Test_Kinds_V1_CalculatorService {
+nonisolated extension Test_Kinds_V1_CalculatorService {
   /// Adds all methods of `test.kinds.v1.Calculator`.
   ///
   /// - Parameters:

@@ -5,7 +5,7 @@
 internal import RPCCore
 
 /// The methods of `Keywords`, by the names that travel.
-enum KeywordsMethods {
+nonisolated enum KeywordsMethods {
   static let serviceName = "Keywords"
   static let `init` = RPCCore.RPCMethod(service: serviceName, name: "init")
   static let selfMethod = RPCCore.RPCMethod(service: serviceName, name: "self")
@@ -53,7 +53,7 @@ enum KeywordsMethods {
 /// Calls `Keywords`.
 ///
 /// Methods that Swift would not have by their names.
-struct KeywordsClient<CallerRPC: RPCCore.RPCCaller>: Swift.Sendable {
+nonisolated struct KeywordsClient<CallerRPC: RPCCore.RPCCaller>: Swift.Sendable {
   let caller: CallerRPC
 
   init(caller: CallerRPC) { self.caller = caller }
@@ -157,7 +157,7 @@ struct KeywordsClient<CallerRPC: RPCCore.RPCCaller>: Swift.Sendable {
 /// Serves `Keywords`.
 ///
 /// Methods that Swift would not have by their names.
-protocol KeywordsService: Swift.Sendable {
+nonisolated protocol KeywordsService: Swift.Sendable {
   /// `Keywords/init`.
   nonisolated(nonsending) func `init`(
     _ request: Caller, context: RPCCore.RPCServerContext
@@ -220,7 +220,7 @@ protocol KeywordsService: Swift.Sendable {
   ) async throws -> RPCError
 }
 
-extension KeywordsService {
+nonisolated extension KeywordsService {
   /// Adds all methods of `Keywords`.
   ///
   /// - Parameters:
@@ -295,7 +295,7 @@ extension KeywordsService {
 }
 
 /// The methods of `Cases`, by the names that travel.
-enum CasesMethods {
+nonisolated enum CasesMethods {
   static let serviceName = "Cases"
   static let get = RPCCore.RPCMethod(service: serviceName, name: "Get")
   static let get2 = RPCCore.RPCMethod(service: serviceName, name: "get")
@@ -334,7 +334,7 @@ enum CasesMethods {
 /// Calls `Cases`.
 ///
 /// Methods whose names are one in Swift's spelling.
-struct CasesClient<CallerRPC: RPCCore.RPCCaller>: Swift.Sendable {
+nonisolated struct CasesClient<CallerRPC: RPCCore.RPCCaller>: Swift.Sendable {
   let caller: CallerRPC
 
   init(caller: CallerRPC) { self.caller = caller }
@@ -427,7 +427,7 @@ struct CasesClient<CallerRPC: RPCCore.RPCCaller>: Swift.Sendable {
 /// Serves `Cases`.
 ///
 /// Methods whose names are one in Swift's spelling.
-protocol CasesService: Swift.Sendable {
+nonisolated protocol CasesService: Swift.Sendable {
   /// `Cases/Get`.
   nonisolated(nonsending) func get(
     _ request: Caller, context: RPCCore.RPCServerContext
@@ -484,7 +484,7 @@ protocol CasesService: Swift.Sendable {
   ) async throws -> EchoClient
 }
 
-extension CasesService {
+nonisolated extension CasesService {
   /// Adds all methods of `Cases`.
   ///
   /// - Parameters:
@@ -543,7 +543,7 @@ extension CasesService {
 }
 
 /// The methods of `Nothing`, by the names that travel.
-enum NothingMethods {
+nonisolated enum NothingMethods {
   static let serviceName = "Nothing"
 
   /// All of them, in the order of the .proto file.
@@ -551,16 +551,16 @@ enum NothingMethods {
 }
 
 /// Calls `Nothing`.
-struct NothingClient<CallerRPC: RPCCore.RPCCaller>: Swift.Sendable {
+nonisolated struct NothingClient<CallerRPC: RPCCore.RPCCaller>: Swift.Sendable {
   let caller: CallerRPC
 
   init(caller: CallerRPC) { self.caller = caller }
 }
 
 /// Serves `Nothing`.
-protocol NothingService: Swift.Sendable {}
+nonisolated protocol NothingService: Swift.Sendable {}
 
-extension NothingService {
+nonisolated extension NothingService {
   /// Adds all methods of `Nothing`.
   ///
   /// - Parameters:
@@ -574,7 +574,7 @@ extension NothingService {
 }
 
 /// The methods of `EchoService`, by the names that travel.
-enum EchoServiceMethods {
+nonisolated enum EchoServiceMethods {
   static let serviceName = "EchoService"
   static let echo = RPCCore.RPCMethod(service: serviceName, name: "Echo")
 
@@ -588,7 +588,7 @@ enum EchoServiceMethods {
 /// Calls `EchoService`.
 ///
 /// Its protocol is called as it is.
-struct EchoServiceClient<CallerRPC: RPCCore.RPCCaller>: Swift.Sendable {
+nonisolated struct EchoServiceClient<CallerRPC: RPCCore.RPCCaller>: Swift.Sendable {
   let caller: CallerRPC
 
   init(caller: CallerRPC) { self.caller = caller }
@@ -605,14 +605,14 @@ struct EchoServiceClient<CallerRPC: RPCCore.RPCCaller>: Swift.Sendable {
 /// Serves `EchoService`.
 ///
 /// Its protocol is called as it is.
-protocol EchoService: Swift.Sendable {
+nonisolated protocol EchoService: Swift.Sendable {
   /// `EchoService/Echo`.
   nonisolated(nonsending) func echo(
     _ request: Caller, context: RPCCore.RPCServerContext
   ) async throws -> EchoClient
 }
 
-extension EchoService {
+nonisolated extension EchoService {
   /// Adds all methods of `EchoService`.
   ///
   /// - Parameters:
@@ -631,7 +631,7 @@ extension EchoService {
 }
 
 /// The methods of `Echo`, by the names that travel.
-enum EchoMethods {
+nonisolated enum EchoMethods {
   static let serviceName = "Echo"
   static let echo = RPCCore.RPCMethod(service: serviceName, name: "Echo")
 
@@ -644,7 +644,7 @@ enum EchoMethods {
 /// Calls `Echo`.
 ///
 /// EchoClient and EchoService are taken.
-struct EchoRPCClient<CallerRPC: RPCCore.RPCCaller>: Swift.Sendable {
+nonisolated struct EchoRPCClient<CallerRPC: RPCCore.RPCCaller>: Swift.Sendable {
   let caller: CallerRPC
 
   init(caller: CallerRPC) { self.caller = caller }
@@ -660,14 +660,14 @@ struct EchoRPCClient<CallerRPC: RPCCore.RPCCaller>: Swift.Sendable {
 /// Serves `Echo`.
 ///
 /// EchoClient and EchoService are taken.
-protocol EchoRPCService: Swift.Sendable {
+nonisolated protocol EchoRPCService: Swift.Sendable {
   /// `Echo/Echo`.
   nonisolated(nonsending) func echo(
     _ request: Caller, context: RPCCore.RPCServerContext
   ) async throws -> EchoClient
 }
 
-extension EchoRPCService {
+nonisolated extension EchoRPCService {
   /// Adds all methods of `Echo`.
   ///
   /// - Parameters:
@@ -684,7 +684,7 @@ extension EchoRPCService {
 }
 
 /// The methods of `lower`, by the names that travel.
-enum LowerMethods {
+nonisolated enum LowerMethods {
   static let serviceName = "lower"
   static let lower = RPCCore.RPCMethod(service: serviceName, name: "lower")
 
@@ -695,7 +695,7 @@ enum LowerMethods {
 }
 
 /// Calls `lower`.
-struct LowerClient<CallerRPC: RPCCore.RPCCaller>: Swift.Sendable {
+nonisolated struct LowerClient<CallerRPC: RPCCore.RPCCaller>: Swift.Sendable {
   let caller: CallerRPC
 
   init(caller: CallerRPC) { self.caller = caller }
@@ -710,14 +710,14 @@ struct LowerClient<CallerRPC: RPCCore.RPCCaller>: Swift.Sendable {
 }
 
 /// Serves `lower`.
-protocol LowerService: Swift.Sendable {
+nonisolated protocol LowerService: Swift.Sendable {
   /// `lower/lower`.
   nonisolated(nonsending) func lower(
     _ request: Caller, context: RPCCore.RPCServerContext
   ) async throws -> EchoClient
 }
 
-extension LowerService {
+nonisolated extension LowerService {
   /// Adds all methods of `lower`.
   ///
   /// - Parameters:

@@ -5,7 +5,7 @@
 public import RPCCore
 
 /// The methods of `test.one_side.v1beta1.Remote`, by the names that travel.
-public enum Test_OneSide_V1beta1_RemoteMethods {
+public nonisolated enum Test_OneSide_V1beta1_RemoteMethods {
   public static let serviceName = "test.one_side.v1beta1.Remote"
   public static let ask = RPCCore.RPCMethod(service: serviceName, name: "Ask")
 
@@ -20,7 +20,9 @@ public enum Test_OneSide_V1beta1_RemoteMethods {
 /// Calls `test.one_side.v1beta1.Remote`.
 ///
 /// Called by this program, served by others.
-public struct Test_OneSide_V1beta1_RemoteClient<Caller: RPCCore.RPCCaller>: Swift.Sendable {
+public nonisolated struct Test_OneSide_V1beta1_RemoteClient<Caller: RPCCore.RPCCaller>:
+  Swift.Sendable
+{
   public let caller: Caller
 
   @inlinable

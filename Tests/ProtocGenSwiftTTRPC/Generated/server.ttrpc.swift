@@ -5,7 +5,7 @@
 internal import RPCCore
 
 /// The methods of `test.one_side.v1beta1.Local`, by the names that travel.
-enum SideLocalMethods {
+nonisolated enum SideLocalMethods {
   static let serviceName = "test.one_side.v1beta1.Local"
   static let answer = RPCCore.RPCMethod(service: serviceName, name: "Answer")
 
@@ -20,14 +20,14 @@ enum SideLocalMethods {
 /// Serves `test.one_side.v1beta1.Local`.
 ///
 /// Served by this program, called by others.
-protocol SideLocalService: Swift.Sendable {
+nonisolated protocol SideLocalService: Swift.Sendable {
   /// `test.one_side.v1beta1.Local/Answer`.
   nonisolated(nonsending) func answer(
     _ requests: RPCCore.RPCReader<SideReply>, context: RPCCore.RPCServerContext
   ) async throws -> SideReply
 }
 
-extension SideLocalService {
+nonisolated extension SideLocalService {
   /// Adds all methods of `test.one_side.v1beta1.Local`.
   ///
   /// - Parameters:
