@@ -51,9 +51,8 @@ struct EventsReceiverTests {
     let outcome: Result<Google_Protobuf_Empty, RPCError>
     do {
       outcome = .success(
-        try await client.unary(
-          RPCMethod(service: ServiceName.events, name: "Forward"), request,
-          returning: Google_Protobuf_Empty.self, options: RPCCallOptions(timeout: .seconds(20))))
+        try await Containerd_Services_Events_Ttrpc_V1_EventsClient(caller: client).forward(
+          request, options: RPCCallOptions(timeout: .seconds(20))))
     } catch {
       outcome = .failure(error)
     }
