@@ -1,10 +1,12 @@
 import Glibc
 
-/// What candidates took of the processors, the kernel's work for them included: the figure that a
-/// busy machine disturbs least.
+/// What a candidate took of the processors, the kernel's work for it included: the figure that a busy
+/// machine disturbs least.
 final class ProcessorTimes {
   /// Seconds for a unit each.
   private var costs: [Double] = []
+
+  var typical: Double { median(costs) }
 
   /// - Parameter units: how many `body` does: connections, bytes.
   func add(units: Int, _ body: () async throws -> Void) async rethrows {
@@ -13,11 +15,14 @@ final class ProcessorTimes {
     costs.append((Self.now - before) / Double(units))
   }
 
+  /// What was measured elsewhere.
+  func add(_ seconds: Double) { costs.append(seconds) }
+
   /// Such as "430 us each".
-  var each: String { "\(fixed(median(costs) * 1e6, 0)) us each" }
+  var each: String { "\(fixed(typical * 1e6, 0)) us each" }
 
   /// For units of a byte: such as "0.82 s a GiB".
-  var gibibyte: String { "\(fixed(median(costs) * Double(1 << 30), 2)) s a GiB" }
+  var gibibyte: String { "\(fixed(typical * Double(1 << 30), 2)) s a GiB" }
 
   /// Of this process so far.
   private static var now: Double {

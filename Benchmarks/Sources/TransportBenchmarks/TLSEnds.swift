@@ -38,6 +38,10 @@ final class TLSEnds {
     try await clients.shutdownGracefully()
   }
 
+  func floor(_ work: FloorTimes.Work) -> FloorTimes {
+    FloorTimes(work: work, authority: authority, server: serverPair, client: clientPair)
+  }
+
   // MARK: Ours
 
   func ours(mutual: Bool = false, resumes: Bool = false) async throws -> Dial {

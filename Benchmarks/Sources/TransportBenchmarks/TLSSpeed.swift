@@ -49,20 +49,20 @@ enum TLSSpeed {
       try await ends.ours(), try await ends.peer(), try await ends.plain()
     )
     let (ourTimes, peerTimes, plainTimes) = (ProcessorTimes(), ProcessorTimes(), ProcessorTimes())
+    let floor = ends.floor(.bytes(size: size))
+    var plainRates: [Double] = []
     let comparison = try await Comparison.run(rounds: rounds) {
-      try await bulkRate(size, total, ours, ourTimes)
+      floor.add()
+      plainRates.append(try await bulkRate(size, total, plain, plainTimes))
+      return try await bulkRate(size, total, ours, ourTimes)
     } theirs: {
       try await bulkRate(size, total, peer, peerTimes)
     }
     print(
       comparison.line(
         "TLS, writes of \(size >> 10) KiB", unit: "MiB/s", peer: "NIOSSL", wanted: 1.0))
-    var plainRates: [Double] = []
-    for _ in 0..<rounds { plainRates.append(try await bulkRate(size, total, plain, plainTimes)) }
     print("  plain SwiftNIO over TCP \(fixed(median(plainRates), 0)) MiB/s")
-    print(
-      "  processor time: ours \(ourTimes.gibibyte), NIOSSL \(peerTimes.gibibyte), "
-        + "plain \(plainTimes.gibibyte)")
+    print(floor.verdict(ours: ourTimes, peer: peerTimes, plain: plainTimes))
     try await ends.close()
   }
 
@@ -91,7 +91,8 @@ enum TLSSpeed {
       try await handshakeRate(bare, bareTimes)
     }
     print(
-      plain.line("the same without TLS", unit: "a second", peer: "bare SwiftNIO", wanted: nil))
+      plain.line(
+        "the same without TLS, connections", unit: "a second", peer: "bare SwiftNIO", wanted: nil))
     print("  processor time: ours \(ourTimes.each), bare SwiftNIO \(bareTimes.each)")
     try await ends.close()
   }
@@ -100,10 +101,16 @@ enum TLSSpeed {
     let what = mutual ? " with client certificates" : ""
     let ours = try await ends.ours(mutual: mutual)
     let peer = try await ends.peer(mutual: mutual)
+    let plain = try await ends.plain()
     let resuming = try await ends.ours(mutual: mutual, resumes: true)
-    let (ourTimes, peerTimes, resumedTimes) = (ProcessorTimes(), ProcessorTimes(), ProcessorTimes())
+    let (ourTimes, peerTimes) = (ProcessorTimes(), ProcessorTimes())
+    let (resumedTimes, plainTimes) = (ProcessorTimes(), ProcessorTimes())
+    let floor = ends.floor(.handshake(mutual: mutual, resumes: false))
+    let resumedFloor = ends.floor(.handshake(mutual: mutual, resumes: true))
     let full = try await Comparison.run(rounds: rounds) {
-      try await handshakeRate(ours, ourTimes)
+      floor.add()
+      _ = try await handshakeRate(plain, plainTimes)
+      return try await handshakeRate(ours, ourTimes)
     } theirs: {
       try await handshakeRate(peer, peerTimes)
     }
@@ -111,17 +118,21 @@ enum TLSSpeed {
       full.line(
         "TLS, full handshakes, connections\(what)", unit: "a second", peer: "NIOSSL", wanted: 1.0)
     )
+    print(floor.verdict(ours: ourTimes, peer: peerTimes, plain: plainTimes))
     let whole = try await Comparison.run(rounds: rounds) {
-      try await handshakeRate(resuming, resumedTimes)
+      resumedFloor.add()
+      return try await handshakeRate(resuming, resumedTimes)
     } theirs: {
       try await handshakeRate(ours, ourTimes)
     }
     print(
       whole.line(
         "TLS, resumed connections\(what)", unit: "a second", peer: "full ones", wanted: nil))
+    let best = floor.times.typical / resumedFloor.times.typical
     print(
-      "  processor time: full \(ourTimes.each), resumed \(resumedTimes.each), "
-        + "NIOSSL's full \(peerTimes.each)")
+      "  processor time: resumed \(resumedTimes.each), full \(ourTimes.each); OpenSSL alone "
+        + "\(resumedFloor.times.each) and \(floor.times.each), which is a ratio of "
+        + fixed(best, 2))
     let alone = try await Comparison.run(rounds: rounds) {
       try await handshakeRate(resuming, resumedTimes, alone: true)
     } theirs: {
