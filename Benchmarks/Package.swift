@@ -21,8 +21,10 @@ let package = Package(
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
+        "TLSFloor",
       ],
       path: "Sources/TransportBenchmarks",
-      swiftSettings: [.swiftLanguageMode(.v6), .enableUpcomingFeature("ExistentialAny")])
+      swiftSettings: [.swiftLanguageMode(.v6), .enableUpcomingFeature("ExistentialAny")]),
+    .target(name: "TLSFloor", linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
   ]
 )
