@@ -29,6 +29,8 @@ final class ClientHandler: ChannelDuplexHandler {
 
   private(set) var context: ChannelHandlerContext?
   private var isFlushScheduled = false
+  /// What the flush lets somebody write must wait until the writer is ready for it again.
+  private var isFlushing = false
   private var lastError: (any Error)?
   private var closure = ClientClosure()
 
@@ -149,7 +151,9 @@ final class ClientHandler: ChannelDuplexHandler {
   private func flush() {
     guard let context else { return }
     writer.emit { context.write(wrapOutboundOut($0), promise: nil) }
+    isFlushing = true
     context.flush()
+    isFlushing = false
     writer.recycle()
   }
 
@@ -284,7 +288,7 @@ final class ClientHandler: ChannelDuplexHandler {
   func roomAgain() { if let context { receive(context) } }
 
   func channelWritabilityChanged(context: ChannelHandlerContext) {
-    sendQueued(context)
+    if isFlushing { scheduleFlush(context) } else { sendQueued(context) }
     context.fireChannelWritabilityChanged()
   }
 

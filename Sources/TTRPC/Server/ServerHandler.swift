@@ -33,6 +33,8 @@ final class ServerHandler: ChannelDuplexHandler {
   private var isReadHeld = false
   private var isServing = false
   private var isFlushScheduled = false
+  /// What the flush lets somebody write must wait until the writer is ready for it again.
+  private var isFlushing = false
   private(set) var context: ChannelHandlerContext?
   private(set) var executor: EventLoopTaskExecutor?
 
@@ -209,15 +211,23 @@ final class ServerHandler: ChannelDuplexHandler {
       self.isFlushScheduled = false
       self.flush()
       // Streams stop when the tick has written its share.
-      self.continueStreams()
+      if let context = self.context { self.resume(context) }
     }
   }
 
   private func flush() {
     guard let context else { return }
     writer.emit { context.write(wrapOutboundOut($0), promise: nil) }
+    isFlushing = true
     context.flush()
+    isFlushing = false
     writer.recycle()
+  }
+
+  /// Goes on with what had to wait for the channel to take more.
+  private func resume(_ context: ChannelHandlerContext) {
+    continueStreams()
+    serve(context)
   }
 
   private func expired(_ call: ServerCall) {
@@ -249,8 +259,7 @@ final class ServerHandler: ChannelDuplexHandler {
   }
 
   func channelWritabilityChanged(context: ChannelHandlerContext) {
-    continueStreams()
-    serve(context)
+    if isFlushing { scheduleFlush(context) } else { resume(context) }
     context.fireChannelWritabilityChanged()
   }
 
