@@ -87,6 +87,7 @@ let package = Package(
     .library(name: "ShimManagement", targets: ["ShimManagement"]),
     .executable(name: "hawse", targets: ["hawse"]),
     .executable(name: "protoc-gen-swift-ttrpc", targets: ["protoc-gen-swift-ttrpc"]),
+    .plugin(name: "TTRPCProtobufGenerator", targets: ["TTRPCProtobufGenerator"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
@@ -156,6 +157,12 @@ let package = Package(
     .executableTarget(
       name: "protoc-gen-swift-ttrpc", dependencies: [protobuf, protobufPlugin],
       path: "Sources/protoc-gen-swift-ttrpc", swiftSettings: strict),
+    .plugin(
+      name: "TTRPCProtobufGenerator", capability: .buildTool(),
+      dependencies: [
+        "protoc-gen-swift-ttrpc", .product(name: "protoc-gen-swift", package: "swift-protobuf"),
+      ],
+      path: "Sources/TTRPCProtobufGenerator"),
 
     tests("LinuxSystem", []),
     tests("ProcessSupervision", ["LinuxSystem", "CLinux"]),

@@ -24,6 +24,10 @@ struct FileGenerator {
     writer.line("// swift-format-ignore-file")
     writer.line("// swiftlint:disable all")
     writer.line()
+    guard !file.services.isEmpty else {
+      writer.line("// There is no service in it.")
+      return writer.text
+    }
     for module in modules { writer.line("\(options.visibility.rawValue) import \(module)") }
     for (service, typeNames) in zip(file.services, names.services) {
       ServiceGenerator(service, typeNames, self).write(to: &writer)

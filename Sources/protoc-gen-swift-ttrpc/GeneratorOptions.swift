@@ -15,6 +15,7 @@ struct GeneratorOptions {
   private(set) var fileNaming = FileNaming.fullPath
   private(set) var client = true
   private(set) var server = true
+  private(set) var emptyFiles = false
   private(set) var modules = ProtoFileToModuleMappings()
 
   static let help = """
@@ -23,11 +24,14 @@ struct GeneratorOptions {
                                            where it is put; default FullPath
       Client=true|false                    whether clients are written; default true
       Server=true|false                    whether service protocols are; default true
+      EmptyFiles=true|false                whether a .proto file without services gives a file, too,
+                                           as a build may need that knows its files before; default
+                                           false
       ProtoPathModuleMappings=FILE         in which modules messages are: protoc-gen-swift's file
     """
 
   private static let names = [
-    "Visibility", "FileNaming", "Client", "Server", "ProtoPathModuleMappings",
+    "Visibility", "FileNaming", "Client", "Server", "EmptyFiles", "ProtoPathModuleMappings",
   ]
 
   init(_ pairs: [(key: String, value: String)]) throws(GeneratorError) {
@@ -49,6 +53,7 @@ struct GeneratorOptions {
         }
       case "Client": client = try Self.flag(key, value)
       case "Server": server = try Self.flag(key, value)
+      case "EmptyFiles": emptyFiles = try Self.flag(key, value)
       case "ProtoPathModuleMappings": modules = try Self.mappings(value)
       default:
         throw GeneratorError(

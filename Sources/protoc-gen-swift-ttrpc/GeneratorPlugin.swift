@@ -17,7 +17,7 @@ struct GeneratorPlugin: CodeGenerator {
     protoCompilerContext: any ProtoCompilerContext, generatorOutputs: any GeneratorOutputs
   ) throws {
     let options = try GeneratorOptions(parameter.parsedPairs)
-    for file in files where !file.services.isEmpty {
+    for file in files where options.emptyFiles || !file.services.isEmpty {
       try generatorOutputs.add(
         fileName: options.outputName(of: file.name),
         contents: FileGenerator(file, options).generated())

@@ -1,4 +1,5 @@
 import ContainerdAPI
+import RPCCore
 import SwiftProtobuf
 import Testing
 

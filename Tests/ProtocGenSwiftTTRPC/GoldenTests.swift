@@ -90,6 +90,13 @@ struct OptionTests {
     #expect(result.files.isEmpty)
   }
 
+  @Test func aFileWithoutServicesGivesOneOnlyWhenAsked() async throws {
+    #expect(try await Protoc.run("EmptyFiles=false", "shared/parts.proto").files.isEmpty)
+    let result = try await Protoc.run("EmptyFiles=true", "shared/parts.proto")
+    let text = try #require(result.files["shared/parts.ttrpc.swift"], "\(result.error)")
+    #expect(text.hasSuffix("\n// There is no service in it.\n"))
+  }
+
   @Test func messagesOfAnotherModuleAreImported() async throws {
     let mappings = FileManager.default.temporaryDirectory
       .appending(path: "hawsepipe-mappings-\(UUID().uuidString)")

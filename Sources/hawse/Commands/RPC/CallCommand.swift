@@ -84,7 +84,7 @@ struct CallCommand: AsyncParsableCommand {
         call = try DynamicCall(
           signature, CallData.requests(data, isStream: signature.takesMany), options)
       } catch {
-        throw ValidationError("\(error)")
+        try Failure.exit(error, code: Failure.ofCommandLine)
       }
       do {
         try await perform(call, address)

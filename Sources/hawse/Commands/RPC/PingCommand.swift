@@ -148,9 +148,9 @@ private struct PingRun: Sendable {
     if json {
       do { try Output.jsonLine(line) } catch { Output.note("seq \(line.seq): \(error)") }
     } else if let time = line.milliseconds {
-      Output.line("answer from \(address): seq=\(line.seq) time=\(PingStatistics.text(time)) ms")
+      Output.line("answer: seq=\(line.seq) time=\(PingStatistics.text(time)) ms")
     } else {
-      Output.line("no answer from \(address): seq=\(line.seq): \(line.failure ?? "")")
+      Output.line("no answer: seq=\(line.seq): \(line.failure ?? "")")
     }
   }
 

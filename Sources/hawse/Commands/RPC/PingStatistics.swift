@@ -55,10 +55,17 @@ struct PingStatistics: Sendable {
       let mean = sum / Double(answered)
       // Rounding must not make it the root of less than nothing.
       let variance = max(0, squares / Double(answered) - mean * mean)
-      times = Report.Times(min: least, avg: mean, max: greatest, mdev: variance.squareRoot())
+      times = Report.Times(
+        min: least, avg: Self.rounded(mean), max: greatest,
+        mdev: Self.rounded(variance.squareRoot()))
     }
     return Report(
       address: address, sent: sent, answered: answered, lossPercent: lost, milliseconds: times)
+  }
+
+  /// To the microsecond.
+  private static func rounded(_ milliseconds: Double) -> Double {
+    (milliseconds * 1000).rounded() / 1000
   }
 
   static func text(_ milliseconds: Double) -> String { String(format: "%.3f", milliseconds) }
