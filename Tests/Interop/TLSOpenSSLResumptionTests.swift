@@ -102,7 +102,9 @@ extension TLSOpenSSL {
     /// The bytes of the last session ticket that s_client shows, if there is one.
     private func ticketSize(_ text: String) -> Int? {
       let head = "TLS session ticket:\n"
-      guard let last = text.ranges(of: head).last.map({ text[$0.upperBound...] }) else { return nil }
+      guard let last = text.ranges(of: head).last.map({ text[$0.upperBound...] }) else {
+        return nil
+      }
       let lines = last.split(separator: "\n", omittingEmptySubsequences: false)
         .prefix { $0.hasPrefix("    0") }
       return lines.count * 16
