@@ -115,7 +115,7 @@ let package = Package(
     library(
       "TransportConformance", at: "Tests/TransportConformance",
       ["TransportCore", "LinuxSystem", nioCore, nioPosix, logging]),
-    library("RPCCore", [protobuf]),
+    library("RPCCore", ["TransportCore", nioCore, protobuf]),
     library("TTRPC", ["RPCCore", "TransportCore", nioCore, nioPosix, protobuf, logging]),
     .target(
       name: "ContainerdAPI", dependencies: [protobuf], path: "Sources/ContainerdAPI",
@@ -176,12 +176,14 @@ let package = Package(
     tests(
       "TransportRelay",
       ["TransportCore", "UnixTransport", "TCPTransport", "LinuxSystem", nioCore, nioPosix, logging]),
-    tests("RPCCore", [protobuf]),
+    tests("RPCCore", ["TransportCore", nioCore, protobuf]),
     tests(
       "TTRPC",
       ["RPCCore", "TransportCore", "UnixTransport", nioCore, nioPosix, nioEmbedded, protobuf]),
     tests("ContainerdAPI", [protobuf]),
-    tests("ContainerdClient", ["ContainerdAPI", "RPCCore", "LinuxSystem", "CLinux", protobuf]),
+    tests(
+      "ContainerdClient",
+      ["ContainerdAPI", "RPCCore", "LinuxSystem", "CLinux", nioCore, protobuf]),
     tests("ShimProtocol", ["ContainerdAPI", "LinuxSystem", "TransportCore", protobuf]),
     tests(
       "ShimManagement",

@@ -1,3 +1,4 @@
+import NIOCore
 import RPCCore
 import SwiftProtobuf
 import Synchronization
@@ -24,18 +25,17 @@ final class ScriptedCaller: RPCCaller {
 
   var calls: [Call] { recorded.withLock { $0 } }
 
-  nonisolated(nonsending) func unary<Request: Message, Response: Message>(
-    _ method: RPCMethod, _ request: Request, returning response: Response.Type,
-    options: RPCCallOptions
-  ) async throws(RPCError) -> Response {
-    do {
-      let bytes: [UInt8] = try request.serializedBytes()
-      recorded.withLock { $0.append(Call(path: method.path, bytes: bytes, options: options)) }
-      return try Response(serializedBytes: answer(method))
-    } catch let error as RPCError {
-      throw error
-    } catch {
-      throw RPCError(code: .internal, message: "the script is wrong", reason: .encoding)
-    }
+  nonisolated(nonsending) func call(
+    _ method: RPCMethod, payload: ByteBuffer, options: RPCCallOptions
+  ) async throws(RPCError) -> ByteBuffer {
+    let bytes = Array(payload.readableBytesView)
+    recorded.withLock { $0.append(Call(path: method.path, bytes: bytes, options: options)) }
+    return ByteBuffer(bytes: try answer(method))
+  }
+
+  nonisolated(nonsending) func open(
+    _ method: RPCMethod, kind: RPCStreamKind, request: ByteBuffer?, options: RPCCallOptions
+  ) async throws(RPCError) -> any RPCStream {
+    throw RPCError(code: .internal, message: "the script has no streams")
   }
 }

@@ -172,20 +172,20 @@ struct TTRPCGoTests {
     let peer = try #require(GoPeer.current)
     let (path, address) = try Self.address("ours")
     var server = TTRPCServer()
-    server.register(service: "t.S", method: "Echo") { (text: Text, _) in text }
-    server.register(service: "t.S", method: "Metadata") { (key: Text, context) in
+    server.register(RPCMethod(service: "t.S", name: "Echo")) { (text: Text, _) in text }
+    server.register(RPCMethod(service: "t.S", name: "Metadata")) { (key: Text, context) in
       Text.with { $0.value = context.metadata.values(for: key.value).joined(separator: ",") }
     }
-    server.register(service: "t.S", method: "Remaining") { (_: Text, context) in
+    server.register(RPCMethod(service: "t.S", name: "Remaining")) { (_: Text, context) in
       Text.with { $0.value = "\(context.timeout?.components.seconds ?? -1)" }
     }
-    server.register(service: "t.S", method: "Fail") { (text: Text, _) -> Text in
+    server.register(RPCMethod(service: "t.S", name: "Fail")) { (text: Text, _) -> Text in
       throw RPCError(code: .notFound, message: text.value)
     }
-    server.register(service: "t.S", method: "Letters") { (size: Text, _) in
+    server.register(RPCMethod(service: "t.S", name: "Letters")) { (size: Text, _) in
       Text.with { $0.value = String(repeating: "x", count: Int(size.value) ?? 0) }
     }
-    server.register(service: "t.S", method: "Hang") { (text: Text, _) in
+    server.register(RPCMethod(service: "t.S", name: "Hang")) { (text: Text, _) in
       hanging("began")
       do {
         try await Task.sleep(for: .seconds(600))

@@ -130,7 +130,7 @@ final class FakeShim: Sendable {
     _ method: String, _ version: Int, to server: inout TTRPCServer,
     _ respond: @escaping @Sendable (Request) -> (String, Response)
   ) {
-    server.register(service: "containerd.task.v\(version).Task", method: method) {
+    server.register(RPCMethod(service: "containerd.task.v\(version).Task", name: method)) {
       [weak self] (request: Request, _) in
       let (id, response) = respond(request)
       let answer = self?.state.withLock { state in

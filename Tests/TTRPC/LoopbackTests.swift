@@ -16,16 +16,16 @@ struct LoopbackTests {
 
   /// Runs `body` while a server of t.S listens at a socket of its own.
   private func serving(
-    _ execution: TTRPCServer.Execution = .pool,
+    _ execution: RPCExecution = .pool,
     _ body: @escaping @Sendable (TransportAddress) async throws -> Void
   ) async throws {
     var server = TTRPCServer()
     server.register(Self.echo, execution: execution) { (text: Text, _) in text }
-    server.register(service: "t.S", method: "Peer", execution: execution) {
+    server.register(RPCMethod(service: "t.S", name: "Peer"), execution: execution) {
       (_: Text, context) in
       Text.with { $0.value = "\(context.peer.unix?.pid ?? -1)" }
     }
-    server.register(service: "t.S", method: "Hang") { (text: Text, _) in
+    server.register(RPCMethod(service: "t.S", name: "Hang")) { (text: Text, _) in
       try await Task.sleep(for: .seconds(600))
       return text
     }
@@ -49,8 +49,8 @@ struct LoopbackTests {
 
   @Test(
     "ten thousand calls at once each get their own answer",
-    arguments: [TTRPCServer.Execution.pool, .eventLoop])
-  func manyCalls(_ execution: TTRPCServer.Execution) async throws {
+    arguments: [RPCExecution.pool, .eventLoop])
+  func manyCalls(_ execution: RPCExecution) async throws {
     try await serving(execution) { address in
       try await withTTRPCClient(to: address, using: connectors) { client in
         let wrong = try await withThrowingTaskGroup(of: Bool.self) { group in

@@ -13,13 +13,14 @@ struct ServerTests {
   /// t.S with methods that do what their names say.
   static func server(
     _ tally: Tally = Tally(), configuration: TTRPCServer.Configuration = .init(),
-    execution: TTRPCServer.Execution = .pool
+    execution: RPCExecution = .pool
   ) -> TTRPCServer {
     var server = TTRPCServer(configuration: configuration)
-    server.register(service: "t.S", method: "Echo", execution: execution) {
+    server.register(RPCMethod(service: "t.S", name: "Echo"), execution: execution) {
       (text: Text, _) in text
     }
-    server.register(service: "t.S", method: "Hang", execution: execution) { (text: Text, _) in
+    server.register(RPCMethod(service: "t.S", name: "Hang"), execution: execution) {
+      (text: Text, _) in
       await tally.note("began")
       do {
         try await Task.sleep(for: .seconds(600))
@@ -29,12 +30,13 @@ struct ServerTests {
       }
       return text
     }
-    server.register(service: "t.S", method: "Large") { (count: Google_Protobuf_Int64Value, _) in
+    server.register(RPCMethod(service: "t.S", name: "Large")) {
+      (count: Google_Protobuf_Int64Value, _) in
       Google_Protobuf_BytesValue.with {
         $0.value.append(contentsOf: Array(repeating: 1, count: Int(count.value)))
       }
     }
-    server.register(service: "t.S", method: "Fail") { (text: Text, _) -> Text in
+    server.register(RPCMethod(service: "t.S", name: "Fail")) { (text: Text, _) -> Text in
       switch text.value {
       case "status":
         throw RPCError(
@@ -46,7 +48,8 @@ struct ServerTests {
       default: throw SomeError()
       }
     }
-    server.register(RPCMethod(service: "t.S", name: "Context")) { _, context in
+    server.register(RPCMethod(service: "t.S", name: "Context"), execution: .pool) {
+      (_: ByteBuffer, context: RPCServerContext) -> ByteBuffer in
       var out = ByteBuffer()
       let seconds = context.timeout.map { $0.components.seconds }
       out.writeString(
@@ -60,7 +63,7 @@ struct ServerTests {
 
   private func peer(
     _ tally: Tally = Tally(), configuration: TTRPCServer.Configuration = .init(),
-    execution: TTRPCServer.Execution = .pool
+    execution: RPCExecution = .pool
   ) async throws -> RawPeer {
     let server = Self.server(tally, configuration: configuration, execution: execution)
     return try await RawPeer.pair { try server.configure($0) }.0
@@ -83,8 +86,8 @@ struct ServerTests {
   static let inactive = "StreamID is no longer active"
 
   @Test(
-    "a request is answered as Go answers it", arguments: [TTRPCServer.Execution.pool, .eventLoop])
-  func echo(_ execution: TTRPCServer.Execution) async throws {
+    "a request is answered as Go answers it", arguments: [RPCExecution.pool, .eventLoop])
+  func echo(_ execution: RPCExecution) async throws {
     let peer = try await peer(execution: execution)
     try await peer.write(frame(1, 1, request("t.S", "Echo", hex("0a0161"))))
     #expect(try #require(await peer.frame()) == .init(type: 2, id: 1, data: hex("12030a0161")))
@@ -272,7 +275,7 @@ struct ServerTests {
     let tally = Tally()
     let gate = Gate()
     var server = TTRPCServer(configuration: .init(maximumInFlight: 4))
-    server.register(service: "t.S", method: "Echo") { (text: Text, _) in
+    server.register(RPCMethod(service: "t.S", name: "Echo")) { (text: Text, _) in
       await tally.note("began")
       await gate.wait()
       return text
@@ -295,7 +298,7 @@ struct ServerTests {
   func neverReads() async throws {
     let tally = Tally()
     var server = TTRPCServer()
-    server.register(service: "t.S", method: "Echo") { (text: Text, _) in
+    server.register(RPCMethod(service: "t.S", name: "Echo")) { (text: Text, _) in
       await tally.note("")
       return text
     }

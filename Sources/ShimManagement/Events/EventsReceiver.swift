@@ -74,7 +74,7 @@ public struct EventsReceiver: Sendable {
     _ receive: @escaping @Sendable (ShimEvent) async throws -> Void
   ) async throws {
     var server = TTRPCServer()
-    server.register(service: ServiceName.events, method: "Forward") {
+    server.register(RPCMethod(service: ServiceName.events, name: "Forward")) {
       (request: Containerd_Services_Events_Ttrpc_V1_ForwardRequest, _) in
       let envelope = request.envelope
       try await receive(

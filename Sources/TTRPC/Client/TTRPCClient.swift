@@ -65,25 +65,11 @@ public final class TTRPCClient: RPCCaller, Sendable {
     _ method: RPCMethod, _ request: Request, returning response: Response.Type,
     options: RPCCallOptions
   ) async throws(RPCError) -> Response {
-    let payload: ByteBuffer
-    do {
-      payload = try request.encodedBuffer()
-    } catch {
-      throw RPCError(
-        code: .internal, message: "\(method): the request could not be encoded",
-        reason: .encoding, cause: error)
-    }
+    let payload = try request.encoded(for: method)
     // Not by way of `call`: each async function on the way costs a check of the executor.
     let answer = try Self.payload(
       of: try await exchange(method, payload: payload, options: options), method)
-    do {
-      return try Response(decoding: answer)
-    } catch {
-      throw RPCError(
-        code: .internal,
-        message: "\(method): the answer is not a \(Response.protoMessageName)",
-        reason: .encoding, cause: error)
-    }
+    return try Response(answering: method, answer)
   }
 
   /// A unary call of encoded messages, for tools that do not know their types.
@@ -91,7 +77,7 @@ public final class TTRPCClient: RPCCaller, Sendable {
   /// - Parameter payload: the request message, encoded.
   /// - Returns: the response message, encoded.
   public nonisolated(nonsending) func call(
-    _ method: RPCMethod, payload: ByteBuffer, options: RPCCallOptions = RPCCallOptions()
+    _ method: RPCMethod, payload: ByteBuffer, options: RPCCallOptions
   ) async throws(RPCError) -> ByteBuffer {
     try Self.payload(
       of: try await exchange(method, payload: payload, options: options), method)
@@ -142,6 +128,12 @@ public final class TTRPCClient: RPCCaller, Sendable {
       loop.execute { handler.value.cancel(call) }
     }
     return try outcome.get()
+  }
+
+  public nonisolated(nonsending) func open(
+    _ method: RPCMethod, kind: RPCStreamKind, request: ByteBuffer?, options: RPCCallOptions
+  ) async throws(RPCError) -> any RPCStream {
+    throw RPCError(code: .unimplemented, message: "\(method): streams are being built")
   }
 
   /// Closes the connection and waits until that is done. Calls under way fail with reason

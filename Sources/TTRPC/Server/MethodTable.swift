@@ -5,8 +5,8 @@ import RPCCore
 struct MethodTable: Sendable {
   struct Entry: Sendable {
     let method: RPCMethod
-    let execution: TTRPCServer.Execution
-    let handler: TTRPCServer.RawHandler
+    let execution: RPCExecution
+    let handler: RPCUnaryHandler
   }
 
   private var entries: [UInt64: [Entry]] = [:]

@@ -17,9 +17,9 @@ final class ServerCall {
 
 /// A request on its way into a handler.
 struct ServerInvocation: Sendable {
-  let handler: TTRPCServer.RawHandler
+  let handler: RPCUnaryHandler
   let payload: ByteBuffer
-  let context: TTRPCServerContext
+  let context: RPCServerContext
 
   /// Runs the handler. What it throws becomes an answer.
   nonisolated(nonsending) func run() async -> Result<ByteBuffer, RPCError> {

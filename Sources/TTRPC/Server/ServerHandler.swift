@@ -96,13 +96,13 @@ final class ServerHandler: ChannelDuplexHandler {
       call, on: entry.execution,
       ServerInvocation(
         handler: entry.handler, payload: request.payload,
-        context: TTRPCServerContext(
+        context: RPCServerContext(
           method: entry.method, peer: peer ?? PeerIdentity(), metadata: request.metadata,
           timeout: limit)))
   }
 
   private func run(
-    _ call: ServerCall, on execution: TTRPCServer.Execution, _ invocation: ServerInvocation
+    _ call: ServerCall, on execution: RPCExecution, _ invocation: ServerInvocation
   ) {
     let (id, bytes) = (call.id, invocation.payload.readableBytes)
     running += 1

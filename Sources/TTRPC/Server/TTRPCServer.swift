@@ -1,6 +1,5 @@
 public import NIOCore
 public import RPCCore
-public import SwiftProtobuf
 public import TransportCore
 
 /// A ttrpc server: methods by name, served on every channel that it is given.
@@ -15,7 +14,7 @@ public import TransportCore
 ///
 /// An error that a handler throws ends its call and nothing else: an ``RPCError`` goes to the peer
 /// with code, message and details; any other becomes Unknown with its description as the text.
-public struct TTRPCServer: Sendable {
+public struct TTRPCServer: RPCRegistrar, Sendable {
   public struct Configuration: Sendable {
     /// How many handlers of one connection run at once. Beyond it the connection is not read.
     public var maximumInFlight: Int
@@ -29,19 +28,6 @@ public struct TTRPCServer: Sendable {
     }
   }
 
-  /// Where a handler runs.
-  public enum Execution: Sendable {
-    /// On the concurrency pool: it may compute, and nothing else waits for it.
-    case pool
-    /// On the connection's event loop, from the moment its request was read. Only for handlers that
-    /// neither block nor compute: all connections of the loop wait for it.
-    case eventLoop
-  }
-
-  /// Takes an encoded request message, returns an encoded response message.
-  public typealias RawHandler =
-    @Sendable (ByteBuffer, TTRPCServerContext) async throws -> ByteBuffer
-
   var methods = MethodTable()
   let configuration: Configuration
 
@@ -49,39 +35,17 @@ public struct TTRPCServer: Sendable {
     self.configuration = configuration
   }
 
-  /// Adds a method of encoded messages. One of that name that is there already is replaced.
   public mutating func register(
-    _ method: RPCMethod, execution: Execution = .pool, rawHandler: @escaping RawHandler
+    _ method: RPCMethod, execution: RPCExecution, unary handler: @escaping RPCUnaryHandler
   ) {
-    methods.insert(.init(method: method, execution: execution, handler: rawHandler))
+    methods.insert(.init(method: method, execution: execution, handler: handler))
   }
 
-  /// Adds a method. One of that name that is there already is replaced.
-  ///
-  /// A request that is not a `Request` is answered Internal without calling the handler.
-  public mutating func register<Request: Message, Response: Message>(
-    _ method: RPCMethod, execution: Execution = .pool,
-    handler: @escaping @Sendable (Request, TTRPCServerContext) async throws -> Response
+  public mutating func register(
+    _ method: RPCMethod, kind: RPCStreamKind, execution: RPCExecution,
+    stream handler: @escaping RPCStreamHandler
   ) {
-    register(method, execution: execution) { payload, context in
-      let request: Request
-      do {
-        request = try Request(decoding: payload)
-      } catch {
-        throw RPCError(
-          code: .internal, message: "ttrpc: error unmarshalling payload: \(error)",
-          reason: .encoding)
-      }
-      return try await handler(request, context).encodedBuffer()
-    }
-  }
-
-  /// Adds a method by its names.
-  public mutating func register<Request: Message, Response: Message>(
-    service: String, method: String, execution: Execution = .pool,
-    handler: @escaping @Sendable (Request, TTRPCServerContext) async throws -> Response
-  ) {
-    register(RPCMethod(service: service, name: method), execution: execution, handler: handler)
+    preconditionFailure("streams are being built")
   }
 
   /// Serves every connection of a listener until the calling task is cancelled.
@@ -120,26 +84,5 @@ public struct TTRPCServer: Sendable {
 
   private func handler(for peer: PeerIdentity?) -> ServerHandler {
     ServerHandler(methods: methods, configuration: configuration, peer: peer)
-  }
-}
-
-/// What a handler knows of its call beside the message.
-public struct TTRPCServerContext: Sendable {
-  public let method: RPCMethod
-  /// Who calls, as far as the transport could prove it.
-  public let peer: PeerIdentity
-  public let metadata: RPCMetadata
-  /// How long the caller waits, from the arrival of the request. The handler's task is cancelled
-  /// when it has passed, and when the connection is lost.
-  public let timeout: Duration?
-
-  public init(
-    method: RPCMethod, peer: PeerIdentity = PeerIdentity(), metadata: RPCMetadata = [:],
-    timeout: Duration? = nil
-  ) {
-    self.method = method
-    self.peer = peer
-    self.metadata = metadata
-    self.timeout = timeout
   }
 }
