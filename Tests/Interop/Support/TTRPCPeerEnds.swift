@@ -2,6 +2,7 @@ import Glibc
 import LinuxSystem
 import ProcessSupervision
 import RPCCore
+import SwiftProtobuf
 import TTRPC
 import Testing
 import TransportCore
@@ -107,5 +108,21 @@ extension RPCCaller {
     } catch {
       return error
     }
+  }
+}
+
+/// The error that something fails with; nil, and recorded, when it does not fail so.
+nonisolated(nonsending) func rpcFailure(
+  _ what: String, _ body: nonisolated(nonsending) () async throws -> Void
+) async -> RPCError? {
+  do {
+    try await body()
+    Issue.record("\(what) did not fail")
+    return nil
+  } catch let error as RPCError {
+    return error
+  } catch {
+    Issue.record("\(what) failed with \(error)")
+    return nil
   }
 }

@@ -15,7 +15,8 @@ final class PeerService: Sendable {
   private let counts = Mutex(Counts())
 
   struct Counts {
-    /// Sleeps and Ignores that were ended before their time.
+    /// Sleeps and Ignores that are under way, and that were ended before their time.
+    var asleep = 0
     var woken = 0
     /// Handlers that have been called, and that have returned or thrown.
     var began = 0
@@ -50,6 +51,8 @@ final class PeerService: Sendable {
   }
 
   private func sleep(_ duration: Duration) async throws {
+    counts.withLock { $0.asleep += 1 }
+    defer { counts.withLock { $0.asleep -= 1 } }
     do {
       try await Task.sleep(for: duration)
     } catch {
@@ -88,6 +91,7 @@ final class PeerService: Sendable {
       try await self.sleep(.milliseconds(Int(milliseconds) ?? 0))
       return "slept"
     }
+    unary(&server, "Asleep") { _, _ in "\(self.now.asleep)" }
     unary(&server, "Woken") { _, _ in "\(self.now.woken)" }
     unary(&server, "Fail") { what, _ in throw Self.failure(what) }
     unary(&server, "Letters") { size, _ in String(repeating: "x", count: Int(size) ?? 0) }

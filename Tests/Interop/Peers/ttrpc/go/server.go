@@ -61,8 +61,9 @@ func method(run func(ctx context.Context, asked string) (string, error)) ttrpc.M
 	}
 }
 
+var asleep, woken atomic.Int64
+
 func methods() map[string]ttrpc.Method {
-	var woken atomic.Int64
 	return map[string]ttrpc.Method{
 		"Echo": method(func(_ context.Context, asked string) (string, error) {
 			return asked, nil
@@ -80,6 +81,8 @@ func methods() map[string]ttrpc.Method {
 			return strconv.FormatInt(time.Until(deadline).Milliseconds(), 10), nil
 		}),
 		"Sleep": method(func(ctx context.Context, milliseconds string) (string, error) {
+			asleep.Add(1)
+			defer asleep.Add(-1)
 			select {
 			case <-time.After(time.Duration(number(milliseconds)) * time.Millisecond):
 				return "slept", nil
@@ -87,6 +90,9 @@ func methods() map[string]ttrpc.Method {
 				woken.Add(1)
 				return "", ctx.Err()
 			}
+		}),
+		"Asleep": method(func(context.Context, string) (string, error) {
+			return strconv.FormatInt(asleep.Load(), 10), nil
 		}),
 		"Woken": method(func(context.Context, string) (string, error) {
 			return strconv.FormatInt(woken.Load(), 10), nil
@@ -123,6 +129,7 @@ func streams() map[string]ttrpc.Stream {
 			ctx context.Context, _ ttrpc.StreamServer,
 		) (interface{}, error) {
 			<-ctx.Done()
+			woken.Add(1)
 			return nil, ctx.Err()
 		}},
 	}

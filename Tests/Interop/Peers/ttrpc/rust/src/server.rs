@@ -12,13 +12,15 @@ use ttrpc::{Code, Error};
 
 use crate::{decoded, encoded, failure, SERVICE};
 
+/// How many Sleeps are under way.
+static ASLEEP: AtomicU64 = AtomicU64::new(0);
 /// How many Sleeps have been ended before their time.
 static WOKEN: AtomicU64 = AtomicU64::new(0);
 
 pub async fn serve(socket: &str) {
     let mut methods: HashMap<String, Box<dyn MethodHandler + Send + Sync>> = HashMap::new();
     for name in
-        ["Echo", "Metadata", "Remaining", "Sleep", "Woken", "Fail", "Letters", "Process"]
+        ["Echo", "Metadata", "Remaining", "Sleep", "Asleep", "Woken", "Fail", "Letters", "Process"]
     {
         methods.insert(name.into(), Box::new(Method(name)));
     }
@@ -71,12 +73,13 @@ impl Method {
             "Remaining" if context.timeout_nano == 0 => Ok("none".into()),
             "Remaining" => Ok((context.timeout_nano / 1_000_000).to_string()),
             "Sleep" => {
-                let mut guard = Guard { finished: false };
+                let mut guard = Guard::new();
                 let milliseconds = asked.parse().expect("milliseconds");
                 tokio::time::sleep(Duration::from_millis(milliseconds)).await;
                 guard.finished = true;
                 Ok("slept".into())
             }
+            "Asleep" => Ok(ASLEEP.load(Ordering::SeqCst).to_string()),
             "Woken" => Ok(WOKEN.load(Ordering::SeqCst).to_string()),
             "Fail" => Err(failure(&asked)),
             "Letters" => Ok("x".repeat(asked.parse().expect("a size"))),
@@ -91,8 +94,16 @@ struct Guard {
     finished: bool,
 }
 
+impl Guard {
+    fn new() -> Self {
+        ASLEEP.fetch_add(1, Ordering::SeqCst);
+        Guard { finished: false }
+    }
+}
+
 impl Drop for Guard {
     fn drop(&mut self) {
+        ASLEEP.fetch_sub(1, Ordering::SeqCst);
         if !self.finished {
             WOKEN.fetch_add(1, Ordering::SeqCst);
         }
