@@ -55,7 +55,7 @@ struct FrameWriter {
   }
 
   /// Makes the buffer ready for the next tick: the same memory again when the channel is done with
-  /// it, unless a burst has made it large.
+  /// it, unless a burst has made it large. Nothing may be collected between the two.
   mutating func recycle() {
     if collected.capacity > 2 * Self.enough {
       collected = ByteBuffer()
