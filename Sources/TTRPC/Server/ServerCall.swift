@@ -5,6 +5,8 @@ import RPCCore
 final class ServerCall {
   let id: UInt32
   let deadline: NIODeadline?
+  /// What there is of it beside a call, if it is not unary.
+  var stream: ServerStream?
   /// The task that runs the handler; nil until it is made.
   var task: Task<Void, Never>?
   var isAnswered = false
@@ -15,7 +17,7 @@ final class ServerCall {
   }
 }
 
-/// A request on its way into a handler.
+/// A unary request on its way into a handler.
 struct ServerInvocation: Sendable {
   let handler: RPCUnaryHandler
   let payload: ByteBuffer
@@ -25,14 +27,38 @@ struct ServerInvocation: Sendable {
   nonisolated(nonsending) func run() async -> Result<ByteBuffer, RPCError> {
     do {
       return .success(try await handler(payload, context))
-    } catch var error as RPCError {
-      // A failure must not look like a success to the peer.
-      if error.code == .ok { error.code = .unknown }
-      return .failure(error)
-    } catch is CancellationError {
-      return .failure(RPCError(code: .cancelled, message: "context canceled"))
     } catch {
-      return .failure(RPCError(code: .unknown, message: "\(error)", cause: error))
+      return .failure(RPCError(thrownBy: error))
+    }
+  }
+}
+
+/// A stream on its way into a handler.
+struct ServerStreamInvocation: Sendable {
+  let handler: RPCStreamHandler
+  let stream: ServerStream
+  let context: RPCServerContext
+
+  /// Runs the handler. What it throws becomes an answer.
+  nonisolated(nonsending) func run() async -> Result<ByteBuffer?, RPCError> {
+    do {
+      return .success(try await handler(stream, context))
+    } catch {
+      return .failure(RPCError(thrownBy: error))
+    }
+  }
+}
+
+extension RPCError {
+  /// What a handler threw, as its call's answer.
+  fileprivate init(thrownBy error: any Error) {
+    switch error {
+    case let error as RPCError:
+      self = error
+      // A failure must not look like a success to the peer.
+      if code == .ok { code = .unknown }
+    case is CancellationError: self.init(code: .cancelled, message: "context canceled")
+    default: self.init(code: .unknown, message: "\(error)", cause: error)
     }
   }
 }
