@@ -13,7 +13,7 @@ enum EchoServer {
   static func run(at path: String, quick: Bool) async throws {
     raiseDescriptorLimit()
     var server = TTRPCServer()
-    let handler: @Sendable (Google_Protobuf_BytesValue, TTRPCServerContext) async throws ->
+    let handler: @Sendable (Google_Protobuf_BytesValue, RPCServerContext) async throws ->
       Google_Protobuf_BytesValue = { message, _ in message }
     if quick {
       server.register(echo, execution: .eventLoop, handler: handler)

@@ -31,6 +31,8 @@ final class ServerHandler: ChannelDuplexHandler {
   private var isFlushScheduled = false
   private var context: ChannelHandlerContext?
   private var executor: EventLoopTaskExecutor?
+  private var pool: HandlerPool?
+  private var mustGoOn = false
 
   init(methods: MethodTable, configuration: TTRPCServer.Configuration, peer: PeerIdentity?) {
     self.methods = methods
@@ -57,6 +59,7 @@ final class ServerHandler: ChannelDuplexHandler {
   private func serve(_ context: ChannelHandlerContext) {
     guard !isServing else { return }
     isServing = true
+    pool?.gather()
     while hasRoom(context), let event = decoder.next() {
       switch machine.receive(event) {
       case .serve(let id, let request): begin(id, request, context)
@@ -67,6 +70,7 @@ final class ServerHandler: ChannelDuplexHandler {
       case .ignore: break
       }
     }
+    pool?.submit()
     isServing = false
     if isReadHeld, hasRoom(context) {
       isReadHeld = false
@@ -107,29 +111,34 @@ final class ServerHandler: ChannelDuplexHandler {
     let (id, bytes) = (call.id, invocation.payload.readableBytes)
     running += 1
     runningBytes += bytes
-    guard let executor else { return }
+    guard let executor, let pool else { return }
     let handler = NIOLoopBound(self, eventLoop: executor.eventLoop)
     let task: Task<Void, Never>
     switch execution {
     case .pool:
-      task = Task {
+      task = Task(executorPreference: pool) {
         let result = await invocation.run()
-        executor.eventLoop.execute { handler.value.ended(id, bytes, result) }
+        pool.giveBack(ServerReturn(connection: handler, id: id, bytes: bytes, result: result))
       }
     case .eventLoop:
       task = Task.immediate(executorPreference: executor) {
         let result = await invocation.run()
         if executor.eventLoop.inEventLoop {
           handler.value.ended(id, bytes, result)
+          handler.value.goOn()
         } else {
-          executor.eventLoop.execute { handler.value.ended(id, bytes, result) }
+          executor.eventLoop.execute {
+            handler.value.ended(id, bytes, result)
+            handler.value.goOn()
+          }
         }
       }
     }
     if !call.isAnswered { call.task = task }
   }
 
-  private func ended(_ id: UInt32, _ bytes: Int, _ result: Result<ByteBuffer, RPCError>) {
+  /// Answers a call whose handler has returned. To be followed by ``goOn()``.
+  func ended(_ id: UInt32, _ bytes: Int, _ result: Result<ByteBuffer, RPCError>) {
     running -= 1
     runningBytes -= bytes
     guard let context else { return }
@@ -138,6 +147,13 @@ final class ServerHandler: ChannelDuplexHandler {
       settle(call)
       answer(id, result, context)
     }
+    mustGoOn = true
+  }
+
+  /// Makes use of the room that handlers have left by returning.
+  func goOn() {
+    guard mustGoOn, let context else { return }
+    mustGoOn = false
     serve(context)
   }
 
@@ -219,6 +235,7 @@ final class ServerHandler: ChannelDuplexHandler {
   func handlerAdded(context: ChannelHandlerContext) {
     self.context = context
     executor = .shared(on: context.eventLoop)
+    pool = .shared(on: context.eventLoop)
   }
 
   func handlerRemoved(context: ChannelHandlerContext) {
