@@ -4,9 +4,11 @@ internal import Glibc
 /// Starts a detached thread with a small stack, for work that waits in system calls. It takes no
 /// signals: those belong to the program's own threads.
 ///
-/// - Parameter name: at most 15 bytes, which ps and debuggers show.
+/// - Parameters:
+///   - name: at most 15 bytes, which ps and debuggers show.
+///   - stackSize: in bytes; nil: what the process gives its threads, for code that is not ours.
 package func startThread(
-  _ name: String, _ body: @escaping @Sendable () -> Void
+  _ name: String, stackSize: Int? = 512 << 10, _ body: @escaping @Sendable () -> Void
 ) throws(SystemError) {
   final class Box: Sendable {
     let name: String
@@ -27,7 +29,7 @@ package func startThread(
   guard error == 0 else { throw SystemError("pthread_attr_init", errno: error) }
   defer { pthread_attr_destroy(&attributes) }
   pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
-  pthread_attr_setstacksize(&attributes, 512 << 10)
+  if let stackSize { pthread_attr_setstacksize(&attributes, stackSize) }
 
   let box = Unmanaged.passRetained(Box(name, body))
   var thread = pthread_t()

@@ -33,6 +33,9 @@ final class ServerHandler: ChannelDuplexHandler {
   private var executor: EventLoopTaskExecutor?
   private var pool: HandlerPool?
   private var mustGoOn = false
+  /// From the first read of a tick until all of its reads have been served.
+  private var isReading = false
+  private var isUnflushed = false
 
   init(methods: MethodTable, configuration: TTRPCServer.Configuration, peer: PeerIdentity?) {
     self.methods = methods
@@ -59,7 +62,6 @@ final class ServerHandler: ChannelDuplexHandler {
   private func serve(_ context: ChannelHandlerContext) {
     guard !isServing else { return }
     isServing = true
-    pool?.gather()
     while hasRoom(context), let event = decoder.next() {
       switch machine.receive(event) {
       case .serve(let id, let request): begin(id, request, context)
@@ -70,7 +72,6 @@ final class ServerHandler: ChannelDuplexHandler {
       case .ignore: break
       }
     }
-    pool?.submit()
     isServing = false
     if isReadHeld, hasRoom(context) {
       isReadHeld = false
@@ -116,6 +117,7 @@ final class ServerHandler: ChannelDuplexHandler {
     let task: Task<Void, Never>
     switch execution {
     case .pool:
+      pool.begin()
       task = Task(executorPreference: pool) {
         let result = await invocation.run()
         pool.giveBack(ServerReturn(connection: handler, id: id, bytes: bytes, result: result))
@@ -137,24 +139,32 @@ final class ServerHandler: ChannelDuplexHandler {
     if !call.isAnswered { call.task = task }
   }
 
-  /// Answers a call whose handler has returned. To be followed by ``goOn()``.
-  func ended(_ id: UInt32, _ bytes: Int, _ result: Result<ByteBuffer, RPCError>) {
+  /// Answers a call whose handler has returned.
+  ///
+  /// - Returns: whether ``goOn()`` must follow, unless it was said before.
+  @discardableResult
+  func ended(_ id: UInt32, _ bytes: Int, _ result: Result<ByteBuffer, RPCError>) -> Bool {
     running -= 1
     runningBytes -= bytes
-    guard let context else { return }
+    guard let context else { return false }
+    // While requests are served, that goes on anyway.
+    let isFirst = !mustGoOn && !isServing
+    if isFirst { mustGoOn = true }
     // A call that is not there was answered before: its deadline passed, or the peer broke it off.
     if let call = machine.finish(id) {
+      call.task = nil
       settle(call)
       answer(id, result, context)
     }
-    mustGoOn = true
+    return isFirst
   }
 
   /// Makes use of the room that handlers have left by returning.
   func goOn() {
-    guard mustGoOn, let context else { return }
-    mustGoOn = false
+    guard mustGoOn, !isServing, let context else { return }
     serve(context)
+    mustGoOn = false
+    if isUnflushed, !isReading { flush() }
   }
 
   /// Notes that a call needs no handler any more.
@@ -191,8 +201,10 @@ final class ServerHandler: ChannelDuplexHandler {
   }
 
   private func wrote(_ context: ChannelHandlerContext) {
+    isUnflushed = true
     if writer.wantsFlush { return flush() }
-    guard !isFlushScheduled else { return }
+    // Whoever set these flushes.
+    guard !isReading, !mustGoOn, !isFlushScheduled else { return }
     isFlushScheduled = true
     context.eventLoop.assumeIsolated().execute {
       self.isFlushScheduled = false
@@ -201,7 +213,8 @@ final class ServerHandler: ChannelDuplexHandler {
   }
 
   private func flush() {
-    guard let context else { return }
+    guard isUnflushed, let context else { return }
+    isUnflushed = false
     writer.emit { context.write(wrapOutboundOut($0), promise: nil) }
     context.flush()
     writer.recycle()
@@ -248,8 +261,15 @@ final class ServerHandler: ChannelDuplexHandler {
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    isReading = true
     decoder.append(unwrapInboundIn(data))
     serve(context)
+  }
+
+  func channelReadComplete(context: ChannelHandlerContext) {
+    isReading = false
+    flush()
+    context.fireChannelReadComplete()
   }
 
   func channelWritabilityChanged(context: ChannelHandlerContext) {
