@@ -5,34 +5,56 @@ import RPCCore
 ///
 /// Everything here happens on the channel's event loop. What is written in one tick leaves in one
 /// flush, which stands behind the calls that the tick's answers have woken.
-final class ClientHandler: ChannelInboundHandler {
+final class ClientHandler: ChannelDuplexHandler {
   typealias InboundIn = ByteBuffer
+  typealias OutboundIn = ByteBuffer
   typealias OutboundOut = ByteBuffer
 
   private var decoder = FrameDecoder()
-  private var writer = FrameWriter()
-  private var machine: ClientStateMachine<ClientCall>
-  private var deadlines = DeadlineQueue<ClientCall> { $0.state != .finished }
-  private var timer: (task: Scheduled<Void>, at: NIODeadline)?
-  /// Calls that wait for the channel to take more. Those withdrawn since are still in it.
-  private var queue = CircularBuffer<ClientCall>()
+  var writer = FrameWriter()
+  var machine: ClientStateMachine
+  let deadlines = DeadlineTimer<ClientEntry> { $0.isLive }
+  /// What waits for the channel to take more. What was withdrawn since is still in it.
+  private var queue = CircularBuffer<Waiting>()
   private var withdrawn = 0
+  let account: ReceiveAccount
+  private var isReadHeld = false
+  private var isReceiving = false
 
-  private var context: ChannelHandlerContext?
+  enum Waiting {
+    case call(ClientCall)
+    case opening(ClientStream)
+    case output(ClientStream)
+  }
+
+  private(set) var context: ChannelHandlerContext?
   private var isFlushScheduled = false
+  /// What the flush lets somebody write must wait until the writer is ready for it again.
+  private var isFlushing = false
   private var lastError: (any Error)?
   private var closure = ClientClosure()
 
   /// What messages call the other end.
   private let peerName: String
 
-  init(peerName: String, firstID: UInt32 = 1) {
+  init(peerName: String, budget: TTRPCStreamBudget = .init(), firstID: UInt32 = 1) {
     self.peerName = peerName
+    account = ReceiveAccount(limit: budget.connectionBytes)
     machine = ClientStateMachine(firstID: firstID)
   }
 
-  /// How many calls wait for an answer, or to be sent.
-  var pendingCalls: Int { machine.waiting + queue.count - withdrawn }
+  /// How many calls and streams have not ended.
+  var pendingCalls: Int { machine.waiting + waitingToBegin }
+
+  private var waitingToBegin: Int {
+    queue.reduce(0) { count, waiting in
+      switch waiting {
+      case .call(let call): count + (call.state == .queued ? 1 : 0)
+      case .opening(let stream): count + (stream.machine.hasEnded ? 0 : 1)
+      case .output: count
+      }
+    }
+  }
 
   // MARK: Calls
 
@@ -44,14 +66,13 @@ final class ClientHandler: ChannelInboundHandler {
       guard deadline > context.eventLoop.now else {
         return call.finish(.failure(.deadlinePassed(call)))
       }
-      deadlines.insert(call, at: deadline)
-      armTimer(context)
+      deadlines.insert(.call(call), at: deadline, on: context.eventLoop)
     }
     if queue.isEmpty, context.channel.isActive, context.channel.isWritable {
       send(call, context)
     } else {
       call.state = .queued
-      queue.append(call)
+      queue.append(.call(call))
     }
   }
 
@@ -69,7 +90,7 @@ final class ClientHandler: ChannelInboundHandler {
     }
     let size = head.envelopeSize(payload: call.payload.readableBytes)
     guard size <= FrameHeader.maximumLength else { return end(call, .failure(.oversize(size))) }
-    switch machine.open(call) {
+    switch machine.open(.call(call)) {
     case .refused(let error):
       end(call, .failure(error))
     case .opened(let id):
@@ -79,7 +100,7 @@ final class ClientHandler: ChannelInboundHandler {
       writer.request(head, streamID: id, payload: payload) {
         context.write(wrapOutboundOut($0), promise: nil)
       }
-      if writer.wantsFlush { flush() } else { scheduleFlush(context) }
+      wrote(context)
     }
   }
 
@@ -96,6 +117,13 @@ final class ClientHandler: ChannelInboundHandler {
     closeIfSpent()
   }
 
+  private func expired(_ entry: ClientEntry) {
+    switch entry {
+    case .call(let call): end(call, .failure(.deadlinePassed(call)), expired: true)
+    case .stream(let stream): expired(stream)
+    }
+  }
+
   private func finish(_ call: ClientCall, _ outcome: ClientCall.Outcome, expired: Bool = false) {
     let hadDeadline = call.deadline != nil && call.state != .new
     call.finish(outcome)
@@ -105,53 +133,62 @@ final class ClientHandler: ChannelInboundHandler {
 
   // MARK: Sending
 
-  private func scheduleFlush(_ context: ChannelHandlerContext) {
+  func wrote(_ context: ChannelHandlerContext) {
+    if writer.wantsFlush { flush() } else { scheduleFlush(context) }
+  }
+
+  func scheduleFlush(_ context: ChannelHandlerContext) {
     guard !isFlushScheduled else { return }
     isFlushScheduled = true
-    context.eventLoop.assumeIsolated().execute { self.flush() }
+    context.eventLoop.assumeIsolated().execute {
+      self.isFlushScheduled = false
+      self.flush()
+      // Streams stop when the tick has written its share.
+      if let context = self.context { self.sendQueued(context) }
+    }
   }
 
   private func flush() {
-    isFlushScheduled = false
     guard let context else { return }
     writer.emit { context.write(wrapOutboundOut($0), promise: nil) }
+    isFlushing = true
     context.flush()
+    isFlushing = false
     writer.recycle()
   }
 
+  func enqueue(_ waiting: Waiting) { queue.append(waiting) }
+
   private func sendQueued(_ context: ChannelHandlerContext) {
-    while context.channel.isActive, context.channel.isWritable, let call = queue.popFirst() {
-      if call.state == .queued { send(call, context) } else { withdrawn -= 1 }
+    while !queue.isEmpty, canSend, let waiting = queue.popFirst() {
+      switch waiting {
+      case .call(let call): if call.state == .queued { send(call, context) } else { withdrawn -= 1 }
+      case .opening(let stream):
+        stream.isQueued = false
+        if stream.machine.hasEnded { withdrawn -= 1 } else { open(stream, context) }
+      case .output(let stream): continueOutput(stream)
+      }
     }
+  }
+
+  func withdraw() {
+    withdrawn += 1
+    dropWithdrawn()
   }
 
   /// Keeps a queue that nobody drains, since the peer does not read, from filling with calls that
   /// have long been given up.
   private func dropWithdrawn() {
     guard withdrawn > 64, withdrawn > queue.count / 2 else { return }
-    queue = CircularBuffer(queue.filter { $0.state == .queued })
+    queue = CircularBuffer(
+      queue.filter { waiting in
+        switch waiting {
+        case .call(let call): call.state == .queued
+        case .opening(let stream): !stream.machine.hasEnded
+        case .output: true
+        }
+      })
     withdrawn = 0
-  }
-
-  // MARK: Deadlines
-
-  private func armTimer(_ context: ChannelHandlerContext) {
-    guard let next = deadlines.next() else { return }
-    if let timer {
-      guard next < timer.at else { return }
-      timer.task.cancel()
-    }
-    let task = context.eventLoop.assumeIsolated().scheduleTask(deadline: next) { self.expire() }
-    timer = (task, next)
-  }
-
-  private func expire() {
-    timer = nil
-    guard let context else { return }
-    while let call = deadlines.popExpired(at: context.eventLoop.now) {
-      end(call, .failure(.deadlinePassed(call)), expired: true)
-    }
-    armTimer(context)
   }
 
   // MARK: The end
@@ -160,15 +197,20 @@ final class ClientHandler: ChannelInboundHandler {
   ///
   /// - Parameter byUs: whether this side wanted it.
   func terminate(_ error: RPCError, byUs: Bool = false) {
-    guard let calls = machine.close(error) else { return }
-    timer?.task.cancel()
-    timer = nil
-    deadlines.removeAll()
+    guard let entries = machine.close(error) else { return }
+    deadlines.stop()
     let queued = queue
     queue = CircularBuffer()
     withdrawn = 0
-    for call in calls { call.finish(.failure(error)) }
-    for call in queued { call.finish(.failure(error)) }
+    for case .call(let call) in entries { call.finish(.failure(error)) }
+    for case .stream(let stream) in entries { finish(stream, .failure(error)) }
+    for waiting in queued {
+      switch waiting {
+      case .call(let call): call.finish(.failure(error))
+      case .opening(let stream): finish(stream, .failure(error))
+      case .output: break
+      }
+    }
     closure.happened(byUs ? nil : error)
   }
 
@@ -177,7 +219,7 @@ final class ClientHandler: ChannelInboundHandler {
     context?.close(promise: nil)
   }
 
-  private func connectionClosed(_ how: String) -> RPCError {
+  func connectionClosed(_ how: String) -> RPCError {
     RPCError(
       code: .unavailable, message: "the connection to \(peerName) \(how)",
       reason: .connectionClosed, cause: lastError)
@@ -192,15 +234,18 @@ final class ClientHandler: ChannelInboundHandler {
 
   func stopAwaiting(_ token: ClientClosure.Token) { closure.stopWaiting(token) }
 
-  private func closeIfSpent() {
-    guard machine.isSpent, queue.count == withdrawn else { return }
+  func closeIfSpent() {
+    guard machine.isSpent, waitingToBegin == 0 else { return }
     terminate(.idsUsedUp)
     context?.close(promise: nil)
   }
 
   // MARK: Channel events
 
-  func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+  func handlerAdded(context: ChannelHandlerContext) {
+    self.context = context
+    deadlines.onExpiry = { [unowned self] in expired($0) }
+  }
 
   func handlerRemoved(context: ChannelHandlerContext) {
     terminate(connectionClosed("was closed"))
@@ -214,15 +259,36 @@ final class ClientHandler: ChannelInboundHandler {
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     decoder.append(unwrapInboundIn(data))
-    while let event = decoder.next() {
-      guard let (call, outcome) = machine.receive(event) else { continue }
-      finish(call, outcome)
-    }
-    closeIfSpent()
+    receive(context)
   }
 
+  func read(context: ChannelHandlerContext) {
+    if account.isFull, account.hold() { isReadHeld = true } else { context.read() }
+  }
+
+  /// Hands out what has been read, as far as the streams have room, and reads on when they have.
+  private func receive(_ context: ChannelHandlerContext) {
+    guard !isReceiving else { return }
+    isReceiving = true
+    while !(account.isFull && account.hold()), let event = decoder.next() {
+      switch machine.receive(event) {
+      case .ends(let call, let outcome): finish(call, outcome)
+      case .stream(let stream): receive(event, for: stream)
+      case .ignored: break
+      }
+    }
+    isReceiving = false
+    closeIfSpent()
+    if isReadHeld, !account.isFull {
+      isReadHeld = false
+      context.read()
+    }
+  }
+
+  func roomAgain() { if let context { receive(context) } }
+
   func channelWritabilityChanged(context: ChannelHandlerContext) {
-    sendQueued(context)
+    if isFlushing { scheduleFlush(context) } else { sendQueued(context) }
     context.fireChannelWritabilityChanged()
   }
 

@@ -34,7 +34,7 @@ extension TTRPCClient {
         continuation.resume(
           returning: TTRPCClient(
             connection: connection,
-            handler: NIOLoopBound(handler, eventLoop: channel.eventLoop),
+            handler: handler,
             executor: .shared(on: channel.eventLoop)))
       }
     }

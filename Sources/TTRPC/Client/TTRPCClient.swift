@@ -26,15 +26,17 @@ public final class TTRPCClient: RPCCaller, Sendable {
 
   let connection: Connection
   let handler: NIOLoopBound<ClientHandler>
+  let account: ReceiveAccount
   /// Runs tasks on the connection's event loop, for those who cannot use
   /// ``withTTRPCClient(to:using:options:configuration:isolation:_:)``.
   public let executor: EventLoopTaskExecutor
 
   init(
-    connection: Connection, handler: NIOLoopBound<ClientHandler>, executor: EventLoopTaskExecutor
+    connection: Connection, handler: ClientHandler, executor: EventLoopTaskExecutor
   ) {
     self.connection = connection
-    self.handler = handler
+    self.handler = NIOLoopBound(handler, eventLoop: connection.channel.eventLoop)
+    account = handler.account
     self.executor = executor
   }
 
@@ -128,12 +130,6 @@ public final class TTRPCClient: RPCCaller, Sendable {
       loop.execute { handler.value.cancel(call) }
     }
     return try outcome.get()
-  }
-
-  public nonisolated(nonsending) func open(
-    _ method: RPCMethod, kind: RPCStreamKind, request: ByteBuffer?, options: RPCCallOptions
-  ) async throws(RPCError) -> any RPCStream {
-    throw RPCError(code: .unimplemented, message: "\(method): streams are being built")
   }
 
   /// Closes the connection and waits until that is done. Calls under way fail with reason

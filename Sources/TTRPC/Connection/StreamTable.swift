@@ -37,21 +37,33 @@ struct StreamTable<Value> {
   }
 
   @discardableResult
-  mutating func remove(_ id: UInt32) -> Value? {
+  mutating func remove(_ id: UInt32) -> Value? { take(id) { _ in true } }
+
+  /// Finds a stream, and removes it if it is one of those that go once they are found.
+  mutating func take(_ id: UInt32, where goes: (Value) -> Bool) -> Value? {
     guard !ring.isEmpty else { return nil }
     let place = place(of: id)
     let value: Value
     if let slot = ring[place], slot.id == id {
       value = slot.value
+      guard goes(value) else { return value }
       ring[place] = nil
-    } else if let elder = elders.removeValue(forKey: id) {
+    } else if let elder = elders.isEmpty ? nil : elders[id] {
       value = elder
+      guard goes(value) else { return value }
+      elders[id] = nil
     } else {
       return nil
     }
     count -= 1
     if count == 0, ring.count > Self.keptRing { ring = [] }
     return value
+  }
+
+  /// Visits all streams, in no order that means anything.
+  func forEach(_ body: (Value) -> Void) {
+    for case let slot? in ring { body(slot.value) }
+    for elder in elders.values { body(elder) }
   }
 
   /// Empties the table and returns what was in it, older streams first.

@@ -227,7 +227,7 @@ final class HandlerPool: TaskExecutor, @unchecked Sendable {
     outstanding -= arrived.count
     for item in arrived {
       let connection = item.connection.value
-      if connection.ended(item.id, item.bytes, item.result) { delivered.append(connection) }
+      if connection.ended(item.call, item.result) { delivered.append(connection) }
     }
     arrived.removeAll(keepingCapacity: arrived.count < 4096)
   }
@@ -367,8 +367,7 @@ final class HandlerPool: TaskExecutor, @unchecked Sendable {
 /// A handler's result on its way to the connection that it belongs to.
 struct ServerReturn: Sendable {
   let connection: NIOLoopBound<ServerHandler>
-  let id: UInt32
-  let bytes: Int
+  let call: ServerCall
   let result: Result<ByteBuffer, RPCError>
 }
 

@@ -6,7 +6,12 @@ struct MethodTable: Sendable {
   struct Entry: Sendable {
     let method: RPCMethod
     let execution: RPCExecution
-    let handler: RPCUnaryHandler
+    let handler: Handler
+  }
+
+  enum Handler: Sendable {
+    case unary(RPCUnaryHandler)
+    case stream(RPCStreamKind, RPCStreamHandler)
   }
 
   private var entries: [UInt64: [Entry]] = [:]

@@ -13,35 +13,49 @@ final class ServerHandler: ChannelDuplexHandler {
   typealias OutboundOut = ByteBuffer
 
   private let methods: MethodTable
-  private let configuration: TTRPCServer.Configuration
+  let configuration: TTRPCServer.Configuration
   /// Requests wait until it is known.
   private var peer: PeerIdentity?
 
   private var decoder = FrameDecoder()
-  private var writer = FrameWriter()
-  private var machine = ServerStateMachine<ServerCall>()
-  private var deadlines = DeadlineQueue<ServerCall> { !$0.isAnswered }
-  private var timer: (task: Scheduled<Void>, at: NIODeadline)?
+  var writer = FrameWriter()
+  var machine = ServerStateMachine()
+  let deadlines = DeadlineTimer<ServerCall> { !$0.isAnswered }
 
-  /// Handlers that run, also those whose calls have been answered without them.
-  private var running = 0
-  private var runningBytes = 0
+  /// Handlers of unary calls that run, also those whose calls have been answered without them.
+  var running = 0
+  var runningBytes = 0
+  /// Calls whose handlers are quick, until the requests that came with them have been looked at.
+  var quick = CircularBuffer<(ServerCall, RPCUnaryHandler)>()
+  /// Handlers have returned: ``goOn()`` will follow.
+  var mustGoOn = false
+  /// The same of streams.
+  var runningStreams = 0
+  /// Streams that wait for the channel to take more.
+  var waitingStreams = CircularBuffer<ServerStream>()
+  let account: ReceiveAccount
   private var isReadHeld = false
-  private var isServing = false
-  private var isFlushScheduled = false
-  private var context: ChannelHandlerContext?
-  private var executor: EventLoopTaskExecutor?
-  private var pool: HandlerPool?
-  private var mustGoOn = false
+  private(set) var isServing = false
   /// From the first read of a tick until all of its reads have been served.
   private var isReading = false
+  /// Something has been written and not been flushed.
   private var isUnflushed = false
+  private var isFlushScheduled = false
+  /// What the flush lets somebody write must wait until the writer is ready for it again.
+  private var isFlushing = false
+  private(set) var context: ChannelHandlerContext?
+  private(set) var executor: EventLoopTaskExecutor?
+  private(set) var pool: HandlerPool?
 
   init(methods: MethodTable, configuration: TTRPCServer.Configuration, peer: PeerIdentity?) {
     self.methods = methods
     self.configuration = configuration
     self.peer = peer
+    account = ReceiveAccount(limit: configuration.streams.connectionBytes)
   }
+
+  /// How many calls and streams have not been answered.
+  var pendingCalls: Int { machine.open }
 
   // MARK: Requests
 
@@ -51,27 +65,34 @@ final class ServerHandler: ChannelDuplexHandler {
     if let context { serve(context) }
   }
 
+  /// What quick handlers put out counts for ``hasRoom(_:)`` after so many at the latest.
+  private static let quickAtOnce = 64
+
   private func hasRoom(_ context: ChannelHandlerContext) -> Bool {
     peer != nil && context.channel.isWritable
       && (running == 0
         || running < configuration.maximumInFlight
           && runningBytes < configuration.maximumInFlightBytes)
+      && !(account.isFull && account.hold())
   }
 
   /// Serves what has been read, as far as there is room, and reads on when there is.
-  private func serve(_ context: ChannelHandlerContext) {
+  func serve(_ context: ChannelHandlerContext) {
     guard !isServing else { return }
     isServing = true
-    while hasRoom(context), let event = decoder.next() {
-      switch machine.receive(event) {
-      case .serve(let id, let request): begin(id, request, context)
-      case .refuse(let id, let error): fail(id, error, context)
-      case .abort(let call, let id, let error):
-        settle(call)
-        fail(id, error, context)
-      case .ignore: break
+    repeat {
+      while quick.count < Self.quickAtOnce, hasRoom(context), let event = decoder.next() {
+        switch machine.receive(event) {
+        case .serve(let id, let flags, let request): begin(id, flags, request, context)
+        case .data(let stream, let header, let data): receive(header, data, for: stream)
+        case .refuse(let id, let error): fail(id, error, context)
+        case .abort(let call, let id, let error):
+          settle(call, error)
+          fail(id, error, context)
+        case .ignore: break
+        }
       }
-    }
+    } while runQuick()
     isServing = false
     if isReadHeld, hasRoom(context) {
       isReadHeld = false
@@ -79,7 +100,9 @@ final class ServerHandler: ChannelDuplexHandler {
     }
   }
 
-  private func begin(_ id: UInt32, _ request: RequestEnvelope, _ context: ChannelHandlerContext) {
+  private func begin(
+    _ id: UInt32, _ flags: FrameFlags, _ request: RequestEnvelope, _ context: ChannelHandlerContext
+  ) {
     let entry: MethodTable.Entry
     do throws(RPCError) {
       entry = try methods.find(request)
@@ -89,96 +112,45 @@ final class ServerHandler: ChannelDuplexHandler {
     let timeout = request.timeoutNanoseconds
     // The caller has given up already.
     guard timeout >= 0 else { return fail(id, .contextDeadlineExceeded, context) }
+    if case .stream = entry.handler, runningStreams >= configuration.maximumStreams {
+      return fail(id, .tooManyStreams(configuration.maximumStreams), context)
+    }
     let limit = timeout == 0 ? nil : Duration.nanoseconds(timeout)
     let call = ServerCall(
-      id: id, deadline: limit.map { context.eventLoop.now + TimeAmount(clamping: $0) })
-    machine.begin(call, id)
+      id: id, deadline: limit.map { context.eventLoop.now + TimeAmount(clamping: $0) },
+      payload: request.payload,
+      context: RPCServerContext(
+        method: entry.method, peer: peer ?? PeerIdentity(), metadata: request.metadata,
+        timeout: limit))
+    machine.begin(call)
     if let deadline = call.deadline {
-      deadlines.insert(call, at: deadline)
-      armTimer(context)
+      deadlines.insert(call, at: deadline, on: context.eventLoop)
     }
-    run(
-      call, on: entry.execution,
-      ServerInvocation(
-        handler: entry.handler, payload: request.payload,
-        context: RPCServerContext(
-          method: entry.method, peer: peer ?? PeerIdentity(), metadata: request.metadata,
-          timeout: limit)))
-  }
-
-  private func run(
-    _ call: ServerCall, on execution: RPCExecution, _ invocation: ServerInvocation
-  ) {
-    let (id, bytes) = (call.id, invocation.payload.readableBytes)
-    running += 1
-    runningBytes += bytes
-    guard let executor, let pool else { return }
-    let handler = NIOLoopBound(self, eventLoop: executor.eventLoop)
-    let task: Task<Void, Never>
-    switch execution {
-    case .pool:
-      pool.begin()
-      task = Task(executorPreference: pool) {
-        let result = await invocation.run()
-        pool.giveBack(ServerReturn(connection: handler, id: id, bytes: bytes, result: result))
-      }
-    case .eventLoop:
-      task = Task.immediate(executorPreference: executor) {
-        let result = await invocation.run()
-        if executor.eventLoop.inEventLoop {
-          handler.value.ended(id, bytes, result)
-          handler.value.goOn()
-        } else {
-          executor.eventLoop.execute {
-            handler.value.ended(id, bytes, result)
-            handler.value.goOn()
-          }
-        }
-      }
+    switch entry.handler {
+    case .unary(let handler): run(call, handler, on: entry.execution)
+    case .stream(let kind, let handler):
+      run(call, kind, on: entry.execution, handler, request.payload, flags, call.context)
     }
-    if !call.isAnswered { call.task = task }
-  }
-
-  /// Answers a call whose handler has returned.
-  ///
-  /// - Returns: whether ``goOn()`` must follow, unless it was said before.
-  @discardableResult
-  func ended(_ id: UInt32, _ bytes: Int, _ result: Result<ByteBuffer, RPCError>) -> Bool {
-    running -= 1
-    runningBytes -= bytes
-    guard let context else { return false }
-    // While requests are served, that goes on anyway.
-    let isFirst = !mustGoOn && !isServing
-    if isFirst { mustGoOn = true }
-    // A call that is not there was answered before: its deadline passed, or the peer broke it off.
-    if let call = machine.finish(id) {
-      call.task = nil
-      settle(call)
-      answer(id, result, context)
-    }
-    return isFirst
-  }
-
-  /// Makes use of the room that handlers have left by returning.
-  func goOn() {
-    guard mustGoOn, !isServing, let context else { return }
-    serve(context)
-    mustGoOn = false
-    if isUnflushed, !isReading { flush() }
   }
 
   /// Notes that a call needs no handler any more.
-  private func settle(_ call: ServerCall, expired: Bool = false) {
+  func settle(
+    _ call: ServerCall, _ error: RPCError = .contextCanceled, expired: Bool = false
+  ) {
     call.isAnswered = true
     call.task?.cancel()
     call.task = nil
+    if let stream = call.stream {
+      call.stream = nil
+      settle(stream, error)
+    }
     // An expired call's entry has been taken out of the queue already.
     if call.deadline != nil, !expired { deadlines.forget() }
   }
 
   // MARK: Answers
 
-  private func answer(
+  func answer(
     _ id: UInt32, _ result: Result<ByteBuffer, RPCError>, _ context: ChannelHandlerContext
   ) {
     switch result {
@@ -193,7 +165,7 @@ final class ServerHandler: ChannelDuplexHandler {
     }
   }
 
-  private func fail(_ id: UInt32, _ error: RPCError, _ context: ChannelHandlerContext) {
+  func fail(_ id: UInt32, _ error: RPCError, _ context: ChannelHandlerContext) {
     let size = ResponseHead.failureSize(error)
     writer.failure(
       streamID: id, size <= FrameHeader.maximumLength ? error : .oversize(size))
@@ -202,45 +174,45 @@ final class ServerHandler: ChannelDuplexHandler {
 
   private func wrote(_ context: ChannelHandlerContext) {
     isUnflushed = true
-    if writer.wantsFlush { return flush() }
-    // Whoever set these flushes.
-    guard !isReading, !mustGoOn, !isFlushScheduled else { return }
+    if writer.wantsFlush { return flushNow() }
+    // Who set one of these flushes.
+    if !isReading, !mustGoOn { scheduleFlush(context) }
+  }
+
+  func scheduleFlush(_ context: ChannelHandlerContext) {
+    isUnflushed = true
+    guard !isFlushScheduled else { return }
     isFlushScheduled = true
     context.eventLoop.assumeIsolated().execute {
       self.isFlushScheduled = false
       self.flush()
+      // Streams stop when the tick has written its share.
+      if let context = self.context { self.resume(context) }
     }
   }
 
-  private func flush() {
-    guard isUnflushed, let context else { return }
+  func flush() { if isUnflushed, !isReading { flushNow() } }
+
+  private func flushNow() {
+    guard let context else { return }
     isUnflushed = false
     writer.emit { context.write(wrapOutboundOut($0), promise: nil) }
+    isFlushing = true
     context.flush()
+    isFlushing = false
     writer.recycle()
   }
 
-  // MARK: Deadlines
-
-  private func armTimer(_ context: ChannelHandlerContext) {
-    guard let next = deadlines.next() else { return }
-    if let timer {
-      guard next < timer.at else { return }
-      timer.task.cancel()
-    }
-    let task = context.eventLoop.assumeIsolated().scheduleTask(deadline: next) { self.expire() }
-    timer = (task, next)
+  /// Goes on with what had to wait for the channel to take more.
+  private func resume(_ context: ChannelHandlerContext) {
+    continueStreams()
+    serve(context)
   }
 
-  private func expire() {
-    timer = nil
-    guard let context else { return }
-    while let call = deadlines.popExpired(at: context.eventLoop.now) {
-      guard machine.finish(call.id) != nil else { continue }
-      settle(call, expired: true)
-      fail(call.id, .contextDeadlineExceeded, context)
-    }
-    armTimer(context)
+  private func expired(_ call: ServerCall) {
+    guard let context, machine.finish(call.id) != nil else { return }
+    settle(call, .contextDeadlineExceeded, expired: true)
+    fail(call.id, .contextDeadlineExceeded, context)
   }
 
   // MARK: Channel events
@@ -249,6 +221,7 @@ final class ServerHandler: ChannelDuplexHandler {
     self.context = context
     executor = .shared(on: context.eventLoop)
     pool = .shared(on: context.eventLoop)
+    deadlines.onExpiry = { [unowned self] in expired($0) }
   }
 
   func handlerRemoved(context: ChannelHandlerContext) {
@@ -273,7 +246,7 @@ final class ServerHandler: ChannelDuplexHandler {
   }
 
   func channelWritabilityChanged(context: ChannelHandlerContext) {
-    serve(context)
+    if isFlushing { scheduleFlush(context) } else { resume(context) }
     context.fireChannelWritabilityChanged()
   }
 
@@ -288,10 +261,9 @@ final class ServerHandler: ChannelDuplexHandler {
   }
 
   private func terminate() {
-    timer?.task.cancel()
-    timer = nil
     for call in machine.close() { settle(call) }
-    deadlines.removeAll()
+    deadlines.stop()
+    waitingStreams.removeAll()
   }
 }
 
@@ -299,5 +271,16 @@ extension RPCError {
   /// What Go's server says when a handler's deadline has passed.
   static var contextDeadlineExceeded: RPCError {
     RPCError(code: .deadlineExceeded, message: "context deadline exceeded")
+  }
+
+  /// What Go's server says when the connection is lost or the call is over.
+  static var contextCanceled: RPCError {
+    RPCError(code: .cancelled, message: "context canceled", reason: .cancelled)
+  }
+
+  fileprivate static func tooManyStreams(_ limit: Int) -> RPCError {
+    RPCError(
+      code: .resourceExhausted,
+      message: "this connection has \(limit) streams open, and may not have more")
   }
 }

@@ -22,9 +22,20 @@ public struct TTRPCServer: RPCRegistrar, Sendable {
     /// always admitted.
     public var maximumInFlightBytes: Int
 
-    public init(maximumInFlight: Int = 1024, maximumInFlightBytes: Int = 64 << 20) {
+    /// How many streams of one connection may be open at once; one is open until its handler
+    /// returns. One more is answered ResourceExhausted.
+    public var maximumStreams: Int
+    /// What the streams of one connection may hold.
+    public var streams: TTRPCStreamBudget
+
+    public init(
+      maximumInFlight: Int = 1024, maximumInFlightBytes: Int = 64 << 20, maximumStreams: Int = 1024,
+      streams: TTRPCStreamBudget = TTRPCStreamBudget()
+    ) {
       self.maximumInFlight = maximumInFlight
       self.maximumInFlightBytes = maximumInFlightBytes
+      self.maximumStreams = maximumStreams
+      self.streams = streams
     }
   }
 
@@ -38,14 +49,15 @@ public struct TTRPCServer: RPCRegistrar, Sendable {
   public mutating func register(
     _ method: RPCMethod, execution: RPCExecution, unary handler: @escaping RPCUnaryHandler
   ) {
-    methods.insert(.init(method: method, execution: execution, handler: handler))
+    methods.insert(.init(method: method, execution: execution, handler: .unary(handler)))
   }
 
   public mutating func register(
     _ method: RPCMethod, kind: RPCStreamKind, execution: RPCExecution,
     stream handler: @escaping RPCStreamHandler
   ) {
-    preconditionFailure("streams are being built")
+    methods.insert(
+      .init(method: method, execution: execution, handler: .stream(kind, handler)))
   }
 
   /// Serves every connection of a listener until the calling task is cancelled.

@@ -18,10 +18,11 @@ struct FrameWriter {
   var wantsFlush: Bool { collected.readableBytes >= Self.enough }
 
   mutating func request(
-    _ head: RequestHead, streamID: UInt32, payload: ByteBuffer, write: (ByteBuffer) -> Void
+    _ head: RequestHead, streamID: UInt32, flags: FrameFlags = [], payload: ByteBuffer,
+    write: (ByteBuffer) -> Void
   ) {
     let count = payload.readableBytes
-    writeHeader(head.envelopeSize(payload: count), streamID, .request)
+    writeHeader(head.envelopeSize(payload: count), streamID, .request, flags)
     head.write(to: &collected, payload: count)
     append(payload, write: write)
   }
@@ -32,6 +33,14 @@ struct FrameWriter {
     ResponseHead.writeSuccess(to: &collected, payload: count)
     append(payload, write: write)
   }
+
+  mutating func data(streamID: UInt32, message: ByteBuffer, write: (ByteBuffer) -> Void) {
+    writeHeader(message.readableBytes, streamID, .data)
+    append(message, write: write)
+  }
+
+  /// Says that this side of a stream sends no more.
+  mutating func end(streamID: UInt32) { writeHeader(0, streamID, .data, .end) }
 
   mutating func failure(streamID: UInt32, _ error: RPCError) {
     writeHeader(ResponseHead.failureSize(error), streamID, .response)
@@ -46,7 +55,7 @@ struct FrameWriter {
   }
 
   /// Makes the buffer ready for the next tick: the same memory again when the channel is done with
-  /// it, unless a burst has made it large.
+  /// it, unless a burst has made it large. Nothing may be collected between the two.
   mutating func recycle() {
     if collected.capacity > 2 * Self.enough {
       collected = ByteBuffer()
@@ -55,10 +64,12 @@ struct FrameWriter {
     }
   }
 
-  private mutating func writeHeader(_ length: Int, _ streamID: UInt32, _ type: FrameType) {
+  private mutating func writeHeader(
+    _ length: Int, _ streamID: UInt32, _ type: FrameType, _ flags: FrameFlags = []
+  ) {
     // The callers have checked the length against the limit, which is far below 2^32.
     collected.writeMultipleIntegers(
-      UInt32(truncatingIfNeeded: length), streamID, type.rawValue, 0 as UInt8)
+      UInt32(truncatingIfNeeded: length), streamID, type.rawValue, flags.rawValue)
   }
 
   private mutating func append(_ payload: ByteBuffer, write: (ByteBuffer) -> Void) {
