@@ -246,7 +246,10 @@ final class ServerHandler: ChannelDuplexHandler {
   }
 
   func channelWritabilityChanged(context: ChannelHandlerContext) {
-    if isFlushing { scheduleFlush(context) } else { resume(context) }
+    // A write that filled the channel says so from within: only room is news.
+    if context.channel.isWritable {
+      if isFlushing { scheduleFlush(context) } else { resume(context) }
+    }
     context.fireChannelWritabilityChanged()
   }
 
