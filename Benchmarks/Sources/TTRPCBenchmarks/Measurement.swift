@@ -16,7 +16,7 @@ struct Measurement: Sendable {
   let isStreaming: Bool
 
   /// Messages of a stream that are on their way.
-  private static let window = 64
+  private static let window = 16
 
   init(_ arguments: [String]) throws {
     address = TransportAddress(place: .unix(path: arguments[0]))

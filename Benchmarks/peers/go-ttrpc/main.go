@@ -24,7 +24,7 @@ import (
 const service = "bench.Echo"
 
 // Messages of a stream that are on their way.
-const window = 64
+const window = 16
 
 func main() {
 	if len(os.Args) >= 3 && os.Args[1] == "server" {
