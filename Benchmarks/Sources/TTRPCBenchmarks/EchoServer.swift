@@ -8,23 +8,36 @@ import UnixTransport
 /// The service that is measured: it sends back what it gets.
 enum EchoServer {
   static let echo = RPCMethod(service: "bench.Echo", name: "Echo")
+  static let stream = RPCMethod(service: "bench.Echo", name: "Stream")
 
   /// Serves until the process is killed.
   static func run(at path: String, quick: Bool) async throws {
     raiseDescriptorLimit()
     var server = TTRPCServer()
-    let handler: @Sendable (Google_Protobuf_BytesValue, TTRPCServerContext) async throws ->
-      Google_Protobuf_BytesValue = { message, _ in message }
     if quick {
-      server.register(echo, execution: .eventLoop, handler: handler)
+      server.register(echo, execution: .eventLoop, handler: answer)
+      server.registerBidirectional(stream, execution: .eventLoop, handler: answerStream)
     } else {
-      server.register(echo, handler: handler)
+      server.register(echo, handler: answer)
+      server.registerBidirectional(stream, handler: answerStream)
     }
     let listener = try UnixListener(bindingTo: TransportAddress(place: .unix(path: path)))
     print("listening")
     fflush(nil)
     try await server.run(on: listener)
   }
+}
+
+private typealias Message = Google_Protobuf_BytesValue
+
+@Sendable private func answer(_ message: Message, _: RPCServerContext) async throws -> Message {
+  message
+}
+
+@Sendable private func answerStream(
+  _ requests: RPCReader<Message>, _ responses: RPCWriter<Message>, _: RPCServerContext
+) async throws {
+  while let message = try await requests.next() { try await responses.send(message) }
 }
 
 func raiseDescriptorLimit() {

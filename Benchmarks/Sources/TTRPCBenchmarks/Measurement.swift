@@ -13,6 +13,10 @@ struct Measurement: Sendable {
   let bytes: Int
   let warmUp: UInt64
   let duration: UInt64
+  let isStreaming: Bool
+
+  /// Messages of a stream that are on their way.
+  private static let window = 16
 
   init(_ arguments: [String]) throws {
     address = TransportAddress(place: .unix(path: arguments[0]))
@@ -21,6 +25,7 @@ struct Measurement: Sendable {
     bytes = try number(arguments[3])
     warmUp = try nanoseconds(arguments[4])
     duration = try nanoseconds(arguments[5])
+    isStreaming = arguments.count > 6 && arguments[6] == "stream"
   }
 
   func run() async throws {
@@ -53,7 +58,11 @@ struct Measurement: Sendable {
   ) async throws -> [UInt32] {
     try await withThrowingTaskGroup(of: [UInt32].self) { group in
       for _ in 0..<inFlight {
-        group.addTask { try await echo(on: client, from: began, to: ends) }
+        group.addTask {
+          isStreaming
+            ? try await stream(on: client, from: began, to: ends)
+            : try await echo(on: client, from: began, to: ends)
+        }
       }
       return try await group.reduce(into: []) { $0 += $1 }
     }
@@ -75,6 +84,39 @@ struct Measurement: Sendable {
       guard answer.value.count == bytes else { throw Problem("an answer is not what was sent") }
       if start > began { latencies.append(UInt32(clamping: now() - start)) }
     }
+  }
+}
+
+extension Measurement {
+  /// One stream with a window of messages on their way: one is sent for each that has come back.
+  private func stream(
+    on client: TTRPCClient, from began: UInt64, to ends: UInt64
+  ) async throws -> [UInt32] {
+    var latencies: [UInt32] = []
+    var message = Google_Protobuf_BytesValue()
+    message.value = .init(repeating: 0, count: bytes)
+    let call = try await client.bidirectional(
+      EchoServer.stream, sending: Google_Protobuf_BytesValue.self,
+      returning: Google_Protobuf_BytesValue.self, options: RPCCallOptions())
+    var sent: [UInt64] = []
+    for _ in 0..<Self.window {
+      sent.append(now())
+      try await call.send(message)
+    }
+    var index = 0
+    while let answer = try await call.responses.next() {
+      guard answer.value.count == bytes else { throw Problem("an answer is not what was sent") }
+      let time = now()
+      if time > ends {
+        try await call.finishSending()
+        return latencies
+      }
+      if sent[index] > began { latencies.append(UInt32(clamping: time - sent[index])) }
+      sent[index] = time
+      index = (index + 1) % Self.window
+      try await call.send(message)
+    }
+    throw Problem("the server ended the stream")
   }
 }
 

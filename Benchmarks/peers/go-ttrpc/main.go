@@ -23,6 +23,9 @@ import (
 
 const service = "bench.Echo"
 
+// Messages of a stream that are on their way.
+const window = 16
+
 func main() {
 	if len(os.Args) >= 3 && os.Args[1] == "server" {
 		serve(os.Args[2])
@@ -153,7 +156,7 @@ func echo(
 	}
 }
 
-// One stream: one side sends without waiting, the other counts what comes back.
+// One stream with a window of messages on their way: one is sent for each that has come back.
 func stream(
 	client *ttrpc.Client, payload *wrapperspb.BytesValue, began, ends time.Time,
 ) (latencies []time.Duration) {
@@ -161,26 +164,23 @@ func stream(
 		context.Background(), &ttrpc.StreamDesc{StreamingClient: true, StreamingServer: true},
 		service, "Stream", nil)
 	check(err)
-	sent := make(chan time.Time, 64)
-	go func() {
-		for {
-			now := time.Now()
-			if now.After(ends) {
-				break
-			}
-			// At most so many are on their way, as many as ours has.
-			sent <- now
-			check(stream.SendMsg(payload))
-		}
-		close(sent)
-		check(stream.CloseSend())
-	}()
-	for start := range sent {
+	var sent [window]time.Time
+	for index := range sent {
+		sent[index] = time.Now()
+		check(stream.SendMsg(payload))
+	}
+	for index := 0; ; index = (index + 1) % window {
 		var answer wrapperspb.BytesValue
 		check(stream.RecvMsg(&answer))
-		if start.After(began) {
-			latencies = append(latencies, time.Since(start))
+		now := time.Now()
+		if now.After(ends) {
+			check(stream.CloseSend())
+			return
 		}
+		if sent[index].After(began) {
+			latencies = append(latencies, now.Sub(sent[index]))
+		}
+		sent[index] = now
+		check(stream.SendMsg(payload))
 	}
-	return
 }
