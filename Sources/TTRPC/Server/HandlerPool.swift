@@ -76,8 +76,10 @@ final class HandlerPool: TaskExecutor, @unchecked Sendable {
   private static let tick = TimeAmount.milliseconds(1)
   /// A handler that takes longer, in nanoseconds, is not quick.
   private static let slow: UInt64 = 50_000
-  /// How long one side watches for the other, in nanoseconds, before it sleeps.
-  private static let patience: UInt64 = 50_000
+  /// How long one side watches for the other, in nanoseconds, before it sleeps: the loop for
+  /// results, the thread for jobs.
+  private static let loopPatience: UInt64 = 50_000
+  private static let threadPatience: UInt64 = 100_000
   /// How often a side sleeps at once after it has watched for nothing.
   private static let penalty = 16
 
@@ -199,7 +201,7 @@ final class HandlerPool: TaskExecutor, @unchecked Sendable {
     }
     // They are announced already: the loop will come to it.
     guard !known else { return }
-    let end = monotonicNanoseconds() + Self.patience
+    let end = monotonicNanoseconds() + Self.loopPatience
     while outstanding > 0 {
       if hasReturns.load(ordering: .acquiring) { deliver(staysAnnounced: true) }
       if monotonicNanoseconds() > end {
@@ -291,7 +293,7 @@ final class HandlerPool: TaskExecutor, @unchecked Sendable {
   }
 
   private func watchForJobs() -> Bool {
-    let end = monotonicNanoseconds() + Self.patience
+    let end = monotonicNanoseconds() + Self.threadPatience
     while !hasJobs.load(ordering: .acquiring) {
       if monotonicNanoseconds() > end { return false }
     }

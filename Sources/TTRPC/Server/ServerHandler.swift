@@ -1,5 +1,6 @@
 import NIOCore
 import RPCCore
+import Synchronization
 import TransportCore
 
 /// A ttrpc server in a channel's pipeline: reads requests, runs handlers, writes their answers.
@@ -13,6 +14,8 @@ final class ServerHandler: ChannelDuplexHandler {
   typealias OutboundOut = ByteBuffer
 
   private let methods: MethodTable
+  /// Of the last request: the next one is often for the same.
+  private var lastEntry: MethodTable.Entry?
   let configuration: TTRPCServer.Configuration
   /// Requests wait until it is known.
   private var peer: PeerIdentity?
@@ -33,13 +36,18 @@ final class ServerHandler: ChannelDuplexHandler {
   var runningStreams = 0
   /// Streams that wait for the channel to take more.
   var waitingStreams = CircularBuffer<ServerStream>()
-  let account: ReceiveAccount
+  let watch: StreamWatch<ServerHandler>
   private var isReadHeld = false
   private(set) var isServing = false
   /// From the first read of a tick until all of its reads have been served.
   private var isReading = false
   /// Something has been written and not been flushed.
   private var isUnflushed = false
+  /// Whether no more calls may begin: the connection is closed when those under way have ended.
+  private var isDraining = false
+  private var isClosing = false
+  /// Tells the server's control how many calls are open.
+  var connection: ServerConnection?
   private var isFlushScheduled = false
   /// What the flush lets somebody write must wait until the writer is ready for it again.
   private var isFlushing = false
@@ -51,7 +59,7 @@ final class ServerHandler: ChannelDuplexHandler {
     self.methods = methods
     self.configuration = configuration
     self.peer = peer
-    account = ReceiveAccount(limit: configuration.streams.connectionBytes)
+    watch = StreamWatch(configuration.streams)
   }
 
   /// How many calls and streams have not been answered.
@@ -73,7 +81,11 @@ final class ServerHandler: ChannelDuplexHandler {
       && (running == 0
         || running < configuration.maximumInFlight
           && runningBytes < configuration.maximumInFlightBytes)
-      && !(account.isFull && account.hold())
+      && !watch.isHeld(context.eventLoop)
+  }
+
+  private func noteOpenCalls() {
+    connection?.calls.store(machine.open, ordering: .relaxed)
   }
 
   /// Serves what has been read, as far as there is room, and reads on when there is.
@@ -103,11 +115,17 @@ final class ServerHandler: ChannelDuplexHandler {
   private func begin(
     _ id: UInt32, _ flags: FrameFlags, _ request: RequestEnvelope, _ context: ChannelHandlerContext
   ) {
+    guard !isDraining else { return fail(id, .shuttingDown, context) }
     let entry: MethodTable.Entry
-    do throws(RPCError) {
-      entry = try methods.find(request)
-    } catch {
-      return fail(id, error, context)
+    if let lastEntry, lastEntry.leads(request) {
+      entry = lastEntry
+    } else {
+      do throws(RPCError) {
+        entry = try methods.find(request)
+      } catch {
+        return fail(id, error, context)
+      }
+      lastEntry = entry
     }
     let timeout = request.timeoutNanoseconds
     // The caller has given up already.
@@ -123,6 +141,7 @@ final class ServerHandler: ChannelDuplexHandler {
         method: entry.method, peer: peer ?? PeerIdentity(), metadata: request.metadata,
         timeout: limit))
     machine.begin(call)
+    noteOpenCalls()
     if let deadline = call.deadline {
       deadlines.insert(call, at: deadline, on: context.eventLoop)
     }
@@ -138,6 +157,7 @@ final class ServerHandler: ChannelDuplexHandler {
     _ call: ServerCall, _ error: RPCError = .contextCanceled, expired: Bool = false
   ) {
     call.isAnswered = true
+    noteOpenCalls()
     call.task?.cancel()
     call.task = nil
     if let stream = call.stream {
@@ -201,6 +221,7 @@ final class ServerHandler: ChannelDuplexHandler {
     context.flush()
     isFlushing = false
     writer.recycle()
+    if isDraining, machine.open == 0 { finish(context) }
   }
 
   /// Goes on with what had to wait for the channel to take more.
@@ -222,11 +243,14 @@ final class ServerHandler: ChannelDuplexHandler {
     executor = .shared(on: context.eventLoop)
     pool = .shared(on: context.eventLoop)
     deadlines.onExpiry = { [unowned self] in expired($0) }
+    watch.giveUp = { [unowned self] in giveUp($0) }
+    watch.fullest = { [unowned self] in fullest }
   }
 
   func handlerRemoved(context: ChannelHandlerContext) {
     terminate()
     self.context = nil
+    connection = nil
   }
 
   func read(context: ChannelHandlerContext) {
@@ -263,9 +287,26 @@ final class ServerHandler: ChannelDuplexHandler {
     context.close(promise: nil)
   }
 
+  /// Lets the calls under way finish, then closes the connection.
+  func drain() {
+    isDraining = true
+    flushNow()
+  }
+
+  /// Closes the connection when the network has taken all that was written.
+  private func finish(_ context: ChannelHandlerContext) {
+    guard !isClosing else { return }
+    isClosing = true
+    let written = context.eventLoop.makePromise(of: Void.self)
+    let channel = context.channel
+    written.futureResult.whenComplete { _ in channel.close(promise: nil) }
+    context.writeAndFlush(wrapOutboundOut(ByteBuffer()), promise: written)
+  }
+
   private func terminate() {
     for call in machine.close() { settle(call) }
     deadlines.stop()
+    watch.stop()
     waitingStreams.removeAll()
   }
 }
@@ -279,6 +320,10 @@ extension RPCError {
   /// What Go's server says when the connection is lost or the call is over.
   static var contextCanceled: RPCError {
     RPCError(code: .cancelled, message: "context canceled", reason: .cancelled)
+  }
+
+  fileprivate static var shuttingDown: RPCError {
+    RPCError(code: .unavailable, message: "the server is shutting down")
   }
 
   fileprivate static func tooManyStreams(_ limit: Int) -> RPCError {
