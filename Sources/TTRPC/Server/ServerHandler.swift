@@ -14,6 +14,8 @@ final class ServerHandler: ChannelDuplexHandler {
   typealias OutboundOut = ByteBuffer
 
   private let methods: MethodTable
+  /// Of the last request: the next one is often for the same.
+  private var lastEntry: MethodTable.Entry?
   let configuration: TTRPCServer.Configuration
   /// Requests wait until it is known.
   private var peer: PeerIdentity?
@@ -115,10 +117,15 @@ final class ServerHandler: ChannelDuplexHandler {
   ) {
     guard !isDraining else { return fail(id, .shuttingDown, context) }
     let entry: MethodTable.Entry
-    do throws(RPCError) {
-      entry = try methods.find(request)
-    } catch {
-      return fail(id, error, context)
+    if let lastEntry, lastEntry.leads(request) {
+      entry = lastEntry
+    } else {
+      do throws(RPCError) {
+        entry = try methods.find(request)
+      } catch {
+        return fail(id, error, context)
+      }
+      lastEntry = entry
     }
     let timeout = request.timeoutNanoseconds
     // The caller has given up already.
