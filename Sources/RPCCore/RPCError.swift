@@ -14,6 +14,8 @@ public struct RPCError: Error, Sendable {
     case cancelled
     /// The message is larger than the protocol carries. Nothing of it was sent, or it was drained.
     case oversize
+    /// A stream held more of what the peer sent than it may, since nobody took it on this side.
+    case overflow
     /// The peer sent what the protocol does not allow here.
     case protocolViolation
     /// A message could not be encoded or decoded.

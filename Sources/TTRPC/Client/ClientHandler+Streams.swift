@@ -102,6 +102,22 @@ extension ClientHandler: StreamHost {
     }
   }
 
+  func crowded(_ stream: MessageStream<ClientHandler>) { watch.add(stream) }
+
+  func giveUp(_ stream: MessageStream<ClientHandler>) {
+    guard let stream = stream as? ClientStream else { return }
+    cancel(stream, .streamFull)
+  }
+
+  var fullest: ClientStream? {
+    var found: (stream: ClientStream, cost: Int)?
+    machine.forEachStream {
+      let cost = $0.load.cost
+      if cost > found?.cost ?? 0 { found = ($0, cost) }
+    }
+    return found?.stream
+  }
+
   // MARK: The end
 
   /// The stream is given up on this side; the peer is not told (ttrpc cannot).

@@ -17,7 +17,7 @@ final class ClientHandler: ChannelDuplexHandler {
   /// What waits for the channel to take more. What was withdrawn since is still in it.
   private var queue = CircularBuffer<Waiting>()
   private var withdrawn = 0
-  let account: ReceiveAccount
+  let watch: StreamWatch<ClientHandler>
   private var isReadHeld = false
   private var isReceiving = false
 
@@ -39,7 +39,7 @@ final class ClientHandler: ChannelDuplexHandler {
 
   init(peerName: String, budget: TTRPCStreamBudget = .init(), firstID: UInt32 = 1) {
     self.peerName = peerName
-    account = ReceiveAccount(limit: budget.connectionBytes)
+    watch = StreamWatch(budget)
     machine = ClientStateMachine(firstID: firstID)
   }
 
@@ -199,6 +199,7 @@ final class ClientHandler: ChannelDuplexHandler {
   func terminate(_ error: RPCError, byUs: Bool = false) {
     guard let entries = machine.close(error) else { return }
     deadlines.stop()
+    watch.stop()
     let queued = queue
     queue = CircularBuffer()
     withdrawn = 0
@@ -245,6 +246,8 @@ final class ClientHandler: ChannelDuplexHandler {
   func handlerAdded(context: ChannelHandlerContext) {
     self.context = context
     deadlines.onExpiry = { [unowned self] in expired($0) }
+    watch.giveUp = { [unowned self] in giveUp($0) }
+    watch.fullest = { [unowned self] in fullest }
   }
 
   func handlerRemoved(context: ChannelHandlerContext) {
@@ -263,14 +266,14 @@ final class ClientHandler: ChannelDuplexHandler {
   }
 
   func read(context: ChannelHandlerContext) {
-    if account.isFull, account.hold() { isReadHeld = true } else { context.read() }
+    if watch.isHeld(context.eventLoop) { isReadHeld = true } else { context.read() }
   }
 
   /// Hands out what has been read, as far as the streams have room, and reads on when they have.
   private func receive(_ context: ChannelHandlerContext) {
     guard !isReceiving else { return }
     isReceiving = true
-    while !(account.isFull && account.hold()), let event = decoder.next() {
+    while !watch.isHeld(context.eventLoop), let event = decoder.next() {
       switch machine.receive(event) {
       case .ends(let call, let outcome): finish(call, outcome)
       case .stream(let stream): receive(event, for: stream)
@@ -279,7 +282,7 @@ final class ClientHandler: ChannelDuplexHandler {
     }
     isReceiving = false
     closeIfSpent()
-    if isReadHeld, !account.isFull {
+    if isReadHeld, !watch.isHeld(context.eventLoop) {
       isReadHeld = false
       context.read()
     }

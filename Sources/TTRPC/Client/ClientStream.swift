@@ -29,6 +29,7 @@ final class ClientStream: MessageStream<ClientHandler>, @unchecked Sendable {
     deadline = options.timeout.map { loop.now + TimeAmount(clamping: $0) }
     machine = ClientStreamStateMachine(kind)
     super.init(host: handler, loop: loop, account: account)
+    if kind == .serverStreaming { withholdOutput() }
   }
 
   /// Gives the stream who waits for it; one that ended before resumes at once.

@@ -9,7 +9,8 @@ extension TTRPCClient {
   ) async -> TTRPCClient {
     let channel = connection.channel
     let added = channel.eventLoop.submit {
-      try install(on: channel, peerName: "\(connection.address)")
+      try install(
+        on: channel, peerName: "\(connection.address)", budget: configuration.streams)
     }
     // It fails when the channel is closed already; `client(over:)` deals with that.
     _ = try? await added.get()
@@ -17,9 +18,12 @@ extension TTRPCClient {
   }
 
   /// Adds a client's handler to a channel. To be called on its event loop.
-  static func install(on channel: any Channel, peerName: String, firstID: UInt32 = 1) throws {
+  static func install(
+    on channel: any Channel, peerName: String, budget: TTRPCStreamBudget = TTRPCStreamBudget(),
+    firstID: UInt32 = 1
+  ) throws {
     try channel.pipeline.syncOperations.addHandler(
-      ClientHandler(peerName: peerName, firstID: firstID))
+      ClientHandler(peerName: peerName, budget: budget, firstID: firstID))
   }
 
   /// Makes a client of a connection whose channel has the handler.

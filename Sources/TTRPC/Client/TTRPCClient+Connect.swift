@@ -11,7 +11,7 @@ extension TTRPCClient {
   ) async throws(TransportError) -> TTRPCClient {
     let peerName = "\(address)"
     let connection = try await connectors.connect(to: address, options: options) { channel in
-      try install(on: channel, peerName: peerName)
+      try install(on: channel, peerName: peerName, budget: configuration.streams)
     }
     return await client(over: connection, configuration: configuration)
   }

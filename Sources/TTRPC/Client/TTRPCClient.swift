@@ -18,8 +18,14 @@ public final class TTRPCClient: RPCCaller, Sendable {
     /// reason, or nil if ``TTRPCClient/close()`` was it. It runs on the event loop and must not
     /// block.
     public var onClose: (@Sendable (RPCError?) -> Void)?
+    /// What the connection's streams may hold.
+    public var streams: TTRPCStreamBudget
 
-    public init(onClose: (@Sendable (RPCError?) -> Void)? = nil) {
+    public init(
+      streams: TTRPCStreamBudget = TTRPCStreamBudget(),
+      onClose: (@Sendable (RPCError?) -> Void)? = nil
+    ) {
+      self.streams = streams
       self.onClose = onClose
     }
   }
@@ -36,7 +42,7 @@ public final class TTRPCClient: RPCCaller, Sendable {
   ) {
     self.connection = connection
     self.handler = NIOLoopBound(handler, eventLoop: connection.channel.eventLoop)
-    account = handler.account
+    account = handler.watch.account
     self.executor = executor
   }
 

@@ -14,7 +14,7 @@ extension ServerHandler: StreamHost {
     guard let executor else { return }
     let host = NIOLoopBound(self, eventLoop: executor.eventLoop)
     let stream = ServerStream(
-      call.id, kind, host: host, loop: executor.eventLoop, account: account)
+      call.id, kind, host: host, loop: executor.eventLoop, account: watch.account)
     call.stream = stream
     if let first = stream.machine.open(flags, payload) { stream.deliver(first) }
     if kind == .serverStreaming { stream.endInput() }
@@ -44,8 +44,20 @@ extension ServerHandler: StreamHost {
   private func returned(_ stream: ServerStream, _ result: Result<ByteBuffer?, RPCError>) {
     runningStreams -= 1
     guard !stream.machine.hasEnded else { return }
-    stream.result = result
+    if let cancellation = stream.cancellation, case .success = result {
+      stream.result = .failure(cancellation)
+    } else {
+      stream.result = result
+    }
     stream.pumpToEnd()
+  }
+
+  /// The handler gives its stream up, and will return.
+  func cancel(_ stream: ServerStream, _ error: RPCError) {
+    guard !stream.machine.hasEnded, stream.cancellation == nil else { return }
+    stream.cancellation = error
+    machine.call(stream.id)?.task?.cancel()
+    stream.end(.failure(error), dropping: true)
   }
 
   /// Writes how the handler ended. Its messages have been written.
@@ -91,6 +103,24 @@ extension ServerHandler: StreamHost {
       guard let context else { return }
       fail(stream.id, RPCError(code: .invalidArgument, message: text), context)
     }
+  }
+
+  func crowded(_ stream: MessageStream<ServerHandler>) { watch.add(stream) }
+
+  func giveUp(_ stream: MessageStream<ServerHandler>) {
+    guard let stream = stream as? ServerStream else { return }
+    var error = RPCError.streamFull
+    error.message = "data handling error: \(error.message)"
+    abort(stream, error)
+  }
+
+  var fullest: ServerStream? {
+    var found: (stream: ServerStream, cost: Int)?
+    machine.forEachStream {
+      let cost = $0.load.cost
+      if cost > found?.cost ?? 0 { found = ($0, cost) }
+    }
+    return found?.stream
   }
 
   func roomAgain() { if let context { serve(context) } }

@@ -1,5 +1,6 @@
 import NIOCore
 import RPCCore
+import Synchronization
 import TransportCore
 
 /// A ttrpc server in a channel's pipeline: reads requests, runs handlers, writes their answers.
@@ -29,9 +30,14 @@ final class ServerHandler: ChannelDuplexHandler {
   var runningStreams = 0
   /// Streams that wait for the channel to take more.
   var waitingStreams = CircularBuffer<ServerStream>()
-  let account: ReceiveAccount
+  let watch: StreamWatch<ServerHandler>
   private var isReadHeld = false
   private var isServing = false
+  /// Whether no more calls may begin: the connection is closed when those under way have ended.
+  private var isDraining = false
+  private var isClosing = false
+  /// Tells the server's control how many calls are open.
+  var connection: ServerConnection?
   private var isFlushScheduled = false
   /// What the flush lets somebody write must wait until the writer is ready for it again.
   private var isFlushing = false
@@ -42,7 +48,7 @@ final class ServerHandler: ChannelDuplexHandler {
     self.methods = methods
     self.configuration = configuration
     self.peer = peer
-    account = ReceiveAccount(limit: configuration.streams.connectionBytes)
+    watch = StreamWatch(configuration.streams)
   }
 
   /// How many calls and streams have not been answered.
@@ -61,7 +67,11 @@ final class ServerHandler: ChannelDuplexHandler {
       && (running == 0
         || running < configuration.maximumInFlight
           && runningBytes < configuration.maximumInFlightBytes)
-      && !(account.isFull && account.hold())
+      && !watch.isHeld(context.eventLoop)
+  }
+
+  private func noteOpenCalls() {
+    connection?.calls.store(machine.open, ordering: .relaxed)
   }
 
   /// Serves what has been read, as far as there is room, and reads on when there is.
@@ -89,6 +99,7 @@ final class ServerHandler: ChannelDuplexHandler {
   private func begin(
     _ id: UInt32, _ flags: FrameFlags, _ request: RequestEnvelope, _ context: ChannelHandlerContext
   ) {
+    guard !isDraining else { return fail(id, .shuttingDown, context) }
     let entry: MethodTable.Entry
     do throws(RPCError) {
       entry = try methods.find(request)
@@ -105,6 +116,7 @@ final class ServerHandler: ChannelDuplexHandler {
     let call = ServerCall(
       id: id, deadline: limit.map { context.eventLoop.now + TimeAmount(clamping: $0) })
     machine.begin(call)
+    noteOpenCalls()
     if let deadline = call.deadline {
       deadlines.insert(call, at: deadline, on: context.eventLoop)
     }
@@ -166,6 +178,7 @@ final class ServerHandler: ChannelDuplexHandler {
     _ call: ServerCall, _ error: RPCError = .contextCanceled, expired: Bool = false
   ) {
     call.isAnswered = true
+    noteOpenCalls()
     call.task?.cancel()
     call.task = nil
     if let stream = call.stream {
@@ -222,6 +235,7 @@ final class ServerHandler: ChannelDuplexHandler {
     context.flush()
     isFlushing = false
     writer.recycle()
+    if isDraining, machine.open == 0 { finish(context) }
   }
 
   /// Goes on with what had to wait for the channel to take more.
@@ -242,11 +256,14 @@ final class ServerHandler: ChannelDuplexHandler {
     self.context = context
     executor = .shared(on: context.eventLoop)
     deadlines.onExpiry = { [unowned self] in expired($0) }
+    watch.giveUp = { [unowned self] in giveUp($0) }
+    watch.fullest = { [unowned self] in fullest }
   }
 
   func handlerRemoved(context: ChannelHandlerContext) {
     terminate()
     self.context = nil
+    connection = nil
   }
 
   func read(context: ChannelHandlerContext) {
@@ -273,9 +290,26 @@ final class ServerHandler: ChannelDuplexHandler {
     context.close(promise: nil)
   }
 
+  /// Lets the calls under way finish, then closes the connection.
+  func drain() {
+    isDraining = true
+    flush()
+  }
+
+  /// Closes the connection when the network has taken all that was written.
+  private func finish(_ context: ChannelHandlerContext) {
+    guard !isClosing else { return }
+    isClosing = true
+    let written = context.eventLoop.makePromise(of: Void.self)
+    let channel = context.channel
+    written.futureResult.whenComplete { _ in channel.close(promise: nil) }
+    context.writeAndFlush(wrapOutboundOut(ByteBuffer()), promise: written)
+  }
+
   private func terminate() {
     for call in machine.close() { settle(call) }
     deadlines.stop()
+    watch.stop()
     waitingStreams.removeAll()
   }
 }
@@ -289,6 +323,10 @@ extension RPCError {
   /// What Go's server says when the connection is lost or the call is over.
   static var contextCanceled: RPCError {
     RPCError(code: .cancelled, message: "context canceled", reason: .cancelled)
+  }
+
+  fileprivate static var shuttingDown: RPCError {
+    RPCError(code: .unavailable, message: "the server is shutting down")
   }
 
   fileprivate static func tooManyStreams(_ limit: Int) -> RPCError {

@@ -54,6 +54,9 @@ struct ServerStateMachine {
   /// Notes that a request is being served.
   mutating func begin(_ call: ServerCall) { calls.insert(call, for: call.id) }
 
+  /// A call that has not been answered.
+  func call(_ id: UInt32) -> ServerCall? { calls[id] }
+
   /// Ends a call, or returns nil if it has been answered already.
   mutating func finish(_ id: UInt32) -> ServerCall? { calls.remove(id) }
 

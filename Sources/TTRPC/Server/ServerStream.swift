@@ -8,6 +8,8 @@ final class ServerStream: MessageStream<ServerHandler>, RPCStream, @unchecked Se
   var machine: ServerStreamStateMachine
   /// What the handler came to, until that is written behind its messages.
   var result: Result<ByteBuffer?, RPCError>?
+  /// Why the handler has given it up, if it has.
+  var cancellation: RPCError?
 
   init(
     _ id: UInt32, _ kind: RPCStreamKind, host: NIOLoopBound<ServerHandler>, loop: any EventLoop,
@@ -25,10 +27,11 @@ final class ServerStream: MessageStream<ServerHandler>, RPCStream, @unchecked Se
     host.value.conclude(self, result)
   }
 
-  /// Ends the call; its handler learns of it as of every end.
+  /// Ends the stream for its handler, whose task is cancelled. What the handler then throws is what
+  /// the peer is told.
   func cancel() {
     let host = host
-    loop.execute { host.value.abort(self, .streamCancelled) }
+    loop.execute { host.value.cancel(self, .streamCancelled) }
   }
 }
 

@@ -27,15 +27,19 @@ public struct TTRPCServer: RPCRegistrar, Sendable {
     public var maximumStreams: Int
     /// What the streams of one connection may hold.
     public var streams: TTRPCStreamBudget
+    /// How many connections there may be at once, of all listeners that share a control. One more
+    /// is closed as soon as it is accepted.
+    public var maximumConnections: Int
 
     public init(
       maximumInFlight: Int = 1024, maximumInFlightBytes: Int = 64 << 20, maximumStreams: Int = 1024,
-      streams: TTRPCStreamBudget = TTRPCStreamBudget()
+      streams: TTRPCStreamBudget = TTRPCStreamBudget(), maximumConnections: Int = 1024
     ) {
       self.maximumInFlight = maximumInFlight
       self.maximumInFlightBytes = maximumInFlightBytes
       self.maximumStreams = maximumStreams
       self.streams = streams
+      self.maximumConnections = maximumConnections
     }
   }
 
@@ -60,17 +64,31 @@ public struct TTRPCServer: RPCRegistrar, Sendable {
       .init(method: method, execution: execution, handler: .stream(kind, handler)))
   }
 
-  /// Serves every connection of a listener until the calling task is cancelled.
+  /// Serves every connection of a listener until the calling task is cancelled or the control ends
+  /// it.
   ///
-  /// - Parameter policy: who may connect. `nil`: the transport's own default, which is closed.
+  /// Cancellation closes all connections at once; ``TTRPCServerControl/shutDown(within:)`` is the
+  /// graceful way.
+  ///
+  /// - Parameters:
+  ///   - policy: who may connect. `nil`: the transport's own default, which is closed.
+  ///   - control: ends the server. A run that begins after that returns at once.
   /// - Throws: ``TransportError`` when the listener fails.
   public func run(
-    on listener: some Listener, policy: PeerPolicy? = nil
+    on listener: some Listener, policy: PeerPolicy? = nil,
+    control: TTRPCServerControl = TTRPCServerControl()
   ) async throws(TransportError) {
-    try await listener.run(policy: policy) { channel in
-      try channel.pipeline.syncOperations.addHandler(handler(for: nil))
-    } onConnection: { connection in
-      await serve(connection)
+    guard let run = control.begin({ listener.close() }) else { return }
+    defer { control.end(run) }
+    do throws(TransportError) {
+      try await listener.run(policy: policy) { channel in
+        try add(to: channel, peer: nil, control)
+      } onConnection: { connection in
+        await serve(connection)
+      }
+    } catch {
+      // A listener that the control closed before it could begin.
+      guard control.hasEnded else { throw error }
     }
   }
 
@@ -87,14 +105,34 @@ public struct TTRPCServer: RPCRegistrar, Sendable {
   }
 
   /// Makes a channel serve the methods. To be called on the channel's event loop before it reads:
-  /// in a listener's `configure`, when ``run(on:policy:)`` is not enough.
+  /// in a listener's `configure`, when ``run(on:policy:control:)`` is not enough.
   ///
-  /// - Parameter peer: who is at the other end, for the handlers' context.
-  public func configure(_ channel: any Channel, peer: PeerIdentity = PeerIdentity()) throws {
-    try channel.pipeline.syncOperations.addHandler(handler(for: peer))
+  /// - Parameters:
+  ///   - peer: who is at the other end, for the handlers' context.
+  ///   - control: ends the connection among others, and counts it.
+  /// - Throws: ``RPCError`` when the server has been ended or has as many connections as it may.
+  public func configure(
+    _ channel: any Channel, peer: PeerIdentity = PeerIdentity(), control: TTRPCServerControl? = nil
+  ) throws {
+    try add(to: channel, peer: peer, control)
   }
 
-  private func handler(for peer: PeerIdentity?) -> ServerHandler {
-    ServerHandler(methods: methods, configuration: configuration, peer: peer)
+  private func add(
+    to channel: any Channel, peer: PeerIdentity?, _ control: TTRPCServerControl?
+  ) throws {
+    let handler = ServerHandler(methods: methods, configuration: configuration, peer: peer)
+    try channel.pipeline.syncOperations.addHandler(handler)
+    guard let control else { return }
+    let connection = ServerConnection(channel, handler)
+    handler.connection = connection
+    switch control.admit(connection, limit: configuration.maximumConnections) {
+    case .admitted: break
+    case .ended: throw RPCError(code: .unavailable, message: "the server is shutting down")
+    case .full:
+      throw RPCError(
+        code: .resourceExhausted,
+        message:
+          "the server has \(configuration.maximumConnections) connections, and may not have more")
+    }
   }
 }

@@ -12,6 +12,8 @@ protocol StreamHost: AnyObject, SendableMetatype {
   func pump(_ stream: MessageStream<Self>)
   /// There is room again for what comes in.
   func roomAgain()
+  /// The stream holds more than it may.
+  func crowded(_ stream: MessageStream<Self>)
 }
 
 /// What both ends of a stream have in common: its tasks' side, which any thread may use, and its
@@ -29,6 +31,8 @@ class MessageStream<Host: StreamHost>: @unchecked Sendable {
   var id: UInt32 = 0
   /// Whether it stands in the connection's queue of those that have something to write.
   var isQueued = false
+  /// Whether somebody watches that what it holds does not stay too much.
+  var isWatched = false
   /// What is being written; kept for its memory.
   private var writing = CircularBuffer<ByteBuffer>(initialCapacity: 1)
 
@@ -187,44 +191,50 @@ class MessageStream<Host: StreamHost>: @unchecked Sendable {
 
   /// Takes in a message from the peer.
   final func deliver(_ message: ByteBuffer) {
-    let before: Int
-    let after: Int
-    let reader: StreamMailbox.Reader?
-    (before, after, reader) = box.withLock { box in
+    let (reader, added, isCrowded) = box.withLock { box in
       let before = box.held
-      let reader = box.deliver(message)
-      return (before, box.held, reader)
+      let reader = box.deliver(message, account)
+      let isCrowded = account.isCrowded(messages: box.queued, cost: box.held)
+      return (reader, box.held - before, isCrowded)
     }
     if let reader { return reader.resume(returning: .success(message)) }
-    account.add(after - before)
+    account.add(added)
+    if isCrowded { host.value.crowded(self) }
+  }
+
+  /// What it holds, and how many messages its tasks have taken until now.
+  final var load: (messages: Int, cost: Int, taken: UInt64) {
+    box.withLock { ($0.queued, $0.held, $0.taken) }
   }
 
   /// The peer will send no more; this side may.
-  final func endInput() { endInput(.success(()), dropping: false, isLast: false) }
+  final func endInput() {
+    let readers = box.withLock { $0.endInput(.success(()), dropping: false, isLast: false) }
+    for (_, reader) in readers { reader.resume(returning: .success(nil)) }
+  }
+
+  /// This side sends nothing from the beginning.
+  final func withholdOutput() { _ = box.withLock { $0.finish() } }
 
   /// Nothing will be sent or received any more.
   ///
   /// - Parameter dropping: whether what has come and was not asked for is dropped.
   final func end(_ end: Result<Void, RPCError>, dropping: Bool) {
-    endInput(end, dropping: dropping, isLast: true)
     let error: RPCError
     switch end {
     case .success: error = .ended
     case .failure(let failure): error = failure
     }
-    for (_, _, sender) in box.withLock({ $0.endOutput(error) }) {
-      sender.resume(returning: error)
+    // Both at once: whoever has seen the one end must find the other.
+    let (held, readers, senders) = box.withLock { box in
+      let held = box.held
+      return (
+        held, box.endInput(end, dropping: dropping, isLast: true), box.endOutput(error)
+      )
     }
-  }
-
-  private func endInput(_ end: Result<Void, RPCError>, dropping: Bool, isLast: Bool) {
-    let (readers, dropped) = box.withLock { box in
-      let before = box.held
-      let readers = box.endInput(end, dropping: dropping, isLast: isLast)
-      return (readers, before - box.held)
-    }
-    release(dropped)
+    release(held)
     for (_, reader) in readers { reader.resume(returning: end.map { nil }) }
+    for (_, _, sender) in senders { sender.resume(returning: error) }
   }
 }
 

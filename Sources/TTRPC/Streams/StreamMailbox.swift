@@ -68,14 +68,14 @@ struct StreamMailbox {
   /// Takes in a message, unless the input has ended.
   ///
   /// - Returns: the reader that is to have it now; without one it is kept.
-  mutating func deliver(_ message: ByteBuffer) -> Reader? {
+  mutating func deliver(_ message: ByteBuffer, _ account: ReceiveAccount) -> Reader? {
     guard inputEnd == nil else { return nil }
     if let (_, reader) = readers.popFirst() {
       taken &+= 1
       return reader
     }
-    inbox.append(message)
-    held += Self.cost(of: message)
+    inbox.append(account.compact(message))
+    if isCounted { held += Self.cost(of: message) }
     return nil
   }
 

@@ -1,15 +1,20 @@
+internal import RPCCore
+
 /// How much the streams of a connection may hold of what their tasks have not asked for.
 ///
-/// ttrpc has no flow control: a peer sends as fast as the connection takes it.
+/// ttrpc has no flow control: a peer sends as fast as the connection takes it. So a stream that is
+/// read slowly slows its connection down, and one that is not read at all is given up, with
+/// ``RPCCode/resourceExhausted``; the others go on.
 public struct TTRPCStreamBudget: Sendable, Hashable {
-  /// How many messages may wait in one stream.
+  /// How many messages may wait in one stream. With more, it must be read: it is given up when
+  /// nothing is taken from it for the ``grace``.
   public var messages: Int
-  /// How many bytes may wait in one stream. One message may always.
+  /// How many bytes may wait in one stream, to the same effect. One message may always. Each
+  /// message counts 128 bytes more than it has.
   public var bytes: Int
-  /// How many bytes may wait in all streams of the connection, each message counted with 128 bytes
-  /// more than it has.
+  /// How many bytes may wait in all streams of the connection. With more the connection is not
+  /// read; when no room is made for the ``grace``, the stream that holds most is given up.
   public var connectionBytes: Int
-  /// How long a budget may be exceeded.
   public var grace: Duration
 
   public init(

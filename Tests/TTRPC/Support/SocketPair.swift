@@ -67,6 +67,7 @@ final class RawPeer {
     var type: UInt8
     var id: UInt32
     var data: [UInt8]
+    var flags: UInt8 = 0
   }
 
   private init(_ channel: any Channel, _ reads: AsyncStream<ByteBuffer>) {
@@ -95,11 +96,17 @@ final class RawPeer {
     guard let header = await read(FrameHeader.size) else { return nil }
     var head = ByteBuffer(bytes: header)
     guard
-      let (length, id, type, _) = head.readMultipleIntegers(
+      let (length, id, type, flags) = head.readMultipleIntegers(
         as: (UInt32, UInt32, UInt8, UInt8).self),
       let data = await read(Int(length))
     else { return nil }
-    return Frame(type: type, id: id, data: data)
+    return Frame(type: type, id: id, data: data, flags: flags)
+  }
+
+  /// The next frame as it is on the wire.
+  func bytes() async throws -> [UInt8] {
+    let next = try #require(await frame())
+    return TTRPCTests.frame(next.type, next.id, next.data, flags: next.flags)
   }
 
   /// The next frame, which must be a Request.

@@ -1,0 +1,117 @@
+import NIOCore
+import RPCCore
+
+/// Watches that what the streams of a connection hold stays within its bounds in time.
+///
+/// ttrpc has no flow control, so a stream that nobody reads can only be borne or given up. It is
+/// borne while its tasks take anything at all and while the connection has room, and given up when
+/// it has been over its budget for the grace without one message taken. When the connection's room
+/// is used up it is not read; when that has lasted for the grace, the stream that holds most is
+/// given up. So a slow reader slows its peer down, and one that has stopped harms nobody for longer
+/// than the grace.
+///
+/// The grace is counted in several looks, each in a turn of the event loop of its own: a process that
+/// the machine lets wait for long has not given its tasks the chance to take anything.
+///
+/// It belongs to the connection's event loop.
+final class StreamWatch<Host: StreamHost> {
+  private struct Entry {
+    let stream: MessageStream<Host>
+    var taken: UInt64
+    /// How many looks in a row have found nothing taken.
+    var idle = 0
+  }
+
+  private static var looks: Int { 4 }
+
+  let account: ReceiveAccount
+  private let interval: TimeAmount
+  private var entries: [Entry] = []
+  /// How many looks in a row have found the connection waiting; nil: it does not.
+  private var waiting: Int?
+  private var timer: Scheduled<Void>?
+
+  /// Gives up a stream.
+  var giveUp: ((MessageStream<Host>) -> Void)?
+  /// The stream that holds most, if any holds something.
+  var fullest: (() -> MessageStream<Host>?)?
+
+  init(_ budget: TTRPCStreamBudget) {
+    account = ReceiveAccount(budget)
+    interval = TimeAmount(clamping: budget.grace / Self.looks)
+  }
+
+  func stop() {
+    timer?.cancel()
+    timer = nil
+    giveUp = nil
+    fullest = nil
+    entries = []
+    waiting = nil
+  }
+
+  /// Watches a stream that holds more than it may.
+  func add(_ stream: MessageStream<Host>) {
+    guard !stream.isWatched else { return }
+    stream.isWatched = true
+    entries.append(Entry(stream: stream, taken: stream.load.taken))
+    arm(stream.loop)
+  }
+
+  /// Whether the connection may not be read now.
+  func isHeld(_ loop: any EventLoop) -> Bool {
+    guard account.isFull, account.awaitRoom() else {
+      waiting = nil
+      return false
+    }
+    if waiting == nil {
+      waiting = 0
+      arm(loop)
+    }
+    return true
+  }
+
+  private func arm(_ loop: any EventLoop) {
+    guard timer == nil, !entries.isEmpty || waiting != nil else { return }
+    timer = loop.assumeIsolated().scheduleTask(in: interval) { self.look(loop) }
+  }
+
+  private func look(_ loop: any EventLoop) {
+    timer = nil
+    let watched = entries
+    entries = []
+    for entry in watched { look(entry) }
+    if let looks = waiting {
+      waiting = looks + 1
+      if looks + 1 >= Self.looks { relieve() }
+    }
+    arm(loop)
+  }
+
+  private func look(_ entry: Entry) {
+    let load = entry.stream.load
+    entry.stream.isWatched = false
+    guard account.isCrowded(messages: load.messages, cost: load.cost) else { return }
+    let idle = load.taken == entry.taken ? entry.idle + 1 : 0
+    if idle >= Self.looks { return giveUp?(entry.stream) ?? () }
+    entry.stream.isWatched = true
+    entries.append(Entry(stream: entry.stream, taken: load.taken, idle: idle))
+  }
+
+  /// Gives up streams until there is room.
+  private func relieve() {
+    while account.isFull, let stream = fullest?() {
+      let before = account.held
+      giveUp?(stream)
+      guard account.held < before else { return }
+    }
+  }
+}
+
+extension RPCError {
+  /// In the words of Go's implementation, whose streams have the same fate.
+  static var streamFull: RPCError {
+    RPCError(
+      code: .resourceExhausted, message: "ttrpc: stream buffer full", reason: .overflow)
+  }
+}
