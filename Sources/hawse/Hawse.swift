@@ -17,7 +17,7 @@ struct Hawse: AsyncParsableCommand {
         hawse sandbox rm --force pod1
         hawse probe --wait --ttrpc hvsock:///run/vm7.vsock:1024
         hawse ping --count 5 vsock://3:1024
-        hawse call unix:///run/shim.sock containerd.task.v2.Task/State --data '{"id":"web"}'
+        hawse call unix:///run/pod1.sock containerd.task.v2.Task/State --data '{"id":"web"}'
         hawse proxy --tls-profile server.profile tls://0.0.0.0:9443 unix:///run/shim.sock
 
       EXIT STATUS

@@ -140,11 +140,11 @@ struct HawseCallTests {
   @Test(
     "a slip in a method or in the request is named before anything is dialled",
     arguments: [
-      (["containerd.task.v2.Tsk/State"], ["did you mean containerd.task.v2.Task/State?"]),
-      (["containerd.task.v2.Task/Sate"], ["did you mean containerd.task.v2.Task/State?"]),
-      (["task.v3.Task/Kill"], ["did you mean containerd.task.v3.Task/Kill?"]),
-      (["containerd.task.v2.Task.Wait"], ["did you mean containerd.task.v2.Task/Wait?"]),
-      (["closeio"], ["did you mean containerd.task.v2.Task/CloseIO?"]),
+      (["containerd.task.v2.Tsk/State"], ["Did you mean containerd.task.v2.Task/State?"]),
+      (["containerd.task.v2.Task/Sate"], ["Did you mean containerd.task.v2.Task/State?"]),
+      (["task.v3.Task/Kill"], ["Did you mean containerd.task.v3.Task/Kill?"]),
+      (["containerd.task.v2.Task.Wait"], ["Did you mean containerd.task.v2.Task/Wait?"]),
+      (["closeio"], ["Did you mean containerd.task.v2.Task/CloseIO?"]),
       (["nothing/like/it"], ["hawse call --list"]),
       (["containerd.task.v2.Task/State", "--data", "{"], ["--data is not JSON", "column 2"]),
       (

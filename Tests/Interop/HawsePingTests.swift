@@ -31,10 +31,12 @@ struct HawsePingTests {
   @Test("counts pings of a server without services, one a line, and sums up")
   func counts() async throws {
     try await serving { bench, address, _ in
-      let result = try await bench.run("hawse", "ping", "-c", "3", "-i", "0.01", address)
+      let result = try await bench.run(
+        "hawse", "ping", "-c", "3", "-i", "0.01", "--timeout", "50", address)
       #expect(result.code == 0 && result.err == "", "\(result)")
       let lines = result.out.split(separator: "\n")
-      #expect(lines.count == 7 && lines[0].hasPrefix("PING \(address) ("), "\(result)")
+      try #require(lines.count == 7, "\(result)")
+      #expect(lines[0].hasPrefix("PING \(address) ("), "\(result)")
       for number in 1...3 {
         #expect(lines[number].hasPrefix("answer: seq=\(number) time="), "\(result)")
       }
@@ -48,10 +50,10 @@ struct HawsePingTests {
   func json() async throws {
     try await serving { bench, address, _ in
       let result = try await bench.run(
-        "hawse", "ping", "--json", "--count", "2", "--interval", "0", address)
+        "hawse", "ping", "--json", "--count", "2", "--interval", "0", "--timeout", "50", address)
       #expect(result.code == 0 && result.err == "", "\(result)")
       let lines = try result.out.split(separator: "\n").map { try JSONValue(parsing: $0.utf8) }
-      #expect(lines.count == 3)
+      try #require(lines.count == 3, "\(result)")
       #expect(lines[0]["seq"]?.integer == 1 && lines[1]["seq"]?.integer == 2)
       let statistics = try #require(lines[2]["statistics"])
       #expect(statistics["address"]?.string == address)
@@ -64,7 +66,8 @@ struct HawsePingTests {
   @Test("a signal ends it with the statistics")
   func signal() async throws {
     try await serving { bench, address, _ in
-      let ping = try bench.start("hawse", "ping", "--interval", "0.02", address)
+      let ping = try bench.start(
+        "hawse", "ping", "--interval", "0.02", "--timeout", "50", address)
       _ = try await bench.line(of: ping, with: "seq=2")
       ping.signal(SIGINT)
       let result = try await ping.result()
@@ -76,7 +79,8 @@ struct HawsePingTests {
   @Test("a lost connection ends it with the statistics and the reason")
   func loss() async throws {
     try await serving { bench, address, stop in
-      let ping = try bench.start("hawse", "ping", "--interval", "0.02", address)
+      let ping = try bench.start(
+        "hawse", "ping", "--interval", "0.02", "--timeout", "50", address)
       _ = try await bench.line(of: ping, with: "seq=2")
       await stop()
       let result = try await ping.result()

@@ -46,7 +46,9 @@ extension RealShim {
       try await HawseFixture.use { hawse in
         try await hawse.sandbox("pod1")
         let address = try #require(try await hawse.sandboxes().first?.sandbox.address)
-        let result = try await hawse.bare(["ping", "-c", "5", "-i", "0", address])
+        let result = try await hawse.bare([
+          "ping", "-c", "5", "-i", "0", "--timeout", "50", address,
+        ])
         #expect(result.code == 0 && result.out.contains("5 sent, 5 answered, 0% lost"), "\(result)")
       }
     }

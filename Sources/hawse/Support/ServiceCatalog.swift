@@ -48,7 +48,7 @@ struct ServiceCatalog: Sendable {
   }
 
   private static func hint(_ meant: String?) -> String {
-    meant.map { "; did you mean \($0)?" } ?? "; hawse call --list shows what can be called"
+    meant.map { ". Did you mean \($0)?" } ?? ". hawse call --list shows what can be called"
   }
 
   // MARK: - Messages that travel in an Any

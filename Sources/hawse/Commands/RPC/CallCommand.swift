@@ -22,10 +22,11 @@ struct CallCommand: AsyncParsableCommand {
       {"error": {"code", "number", "message", "details"}}.
 
       EXAMPLES
-        hawse call unix:///run/shim.sock containerd.task.v2.Task/Connect --data '{"id":"pod1"}'
-        hawse call --timeout 2 vsock://3:1024 containerd.task.v3.Task/State --data @state.json
-        hawse call unix:///run/shim.sock containerd.task.v2.Task/Kill \\
+        hawse call unix:///run/pod1.sock containerd.task.v2.Task/Connect
+        hawse call unix:///run/pod1.sock containerd.task.v2.Task/Kill \\
           --data '{"id":"web","signal":15}'
+        hawse call --timeout 2 vsock://3:1024 containerd.task.v3.Task/State \\
+          --data @state.json
         hawse call --list
 
       EXIT STATUS
@@ -59,7 +60,7 @@ struct CallCommand: AsyncParsableCommand {
 
   @Flag(help: "Show what can be called, with the types of the messages.") var list = false
 
-  @Argument(help: "The address, such as ttrpc+unix:///run/shim.sock.") var address: String?
+  @Argument(help: "The address, such as ttrpc+unix:///run/pod1.sock.") var address: String?
 
   @Argument(help: "SERVICE/METHOD, such as containerd.task.v2.Task/State.") var method: String?
 
