@@ -116,7 +116,8 @@ let package = Package(
       "TransportConformance", at: "Tests/TransportConformance",
       ["TransportCore", "LinuxSystem", nioCore, nioPosix, logging]),
     library("RPCCore", ["TransportCore", nioCore, protobuf]),
-    library("TTRPC", ["RPCCore", "TransportCore", "LinuxSystem", nioCore, nioPosix, protobuf, logging]),
+    library(
+      "TTRPC", ["RPCCore", "TransportCore", "LinuxSystem", nioCore, nioPosix, protobuf, logging]),
     .target(
       name: "ContainerdAPI", dependencies: [protobuf], path: "Sources/ContainerdAPI",
       exclude: ["Protos"], swiftSettings: strict),

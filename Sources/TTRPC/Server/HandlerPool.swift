@@ -139,8 +139,11 @@ final class HandlerPool: TaskExecutor, @unchecked Sendable {
     gathered.removeAll(keepingCapacity: true)
     carryOut(wake)
     if penalty > 0 { penalty -= 1 } else { awaitReturns() }
-    if mustWatch, outstanding > 0 { watch() }
+    // The thread that is awake may be in a handler that does not return.
+    if mustWatch, outstanding > 0 || hasWaitingJobs { watch() }
   }
+
+  private var hasWaitingJobs: Bool { shared.withLock { !$0.jobs.isEmpty } }
 
   private static func wakeOwn(_ shared: inout Shared) -> Wake {
     switch shared.own {
@@ -305,12 +308,16 @@ final class HandlerPool: TaskExecutor, @unchecked Sendable {
     let worker = Worker(self)
     Self.currentWorker = worker
     defer { Self.currentWorker = nil }
-    drain(worker)
-    let mustGoOn = shared.withLock { shared in
-      shared.threads -= 1
-      return !shared.jobs.isEmpty
+    var isNeeded = true
+    while isNeeded {
+      drain(worker)
+      isNeeded = shared.withLock { shared in
+        // Who put a job there in the meantime counted on this thread.
+        guard shared.jobs.isEmpty else { return true }
+        shared.threads -= 1
+        return false
+      }
     }
-    if mustGoOn { carryOut(shared.withLock { Self.wakeOwn(&$0) }) }
   }
 
   private func drain(_ worker: Worker) {
@@ -378,4 +385,3 @@ private func monotonicNanoseconds() -> UInt64 {
   clock_gettime(CLOCK_MONOTONIC, &time)
   return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
 }
-

@@ -11,7 +11,7 @@ extension ServerHandler: StreamHost {
     _ handler: @escaping RPCStreamHandler, _ payload: ByteBuffer, _ flags: FrameFlags,
     _ context: RPCServerContext
   ) {
-    guard let executor, let pool else { return }
+    guard let executor else { return }
     let host = NIOLoopBound(self, eventLoop: executor.eventLoop)
     let stream = ServerStream(
       call.id, kind, host: host, loop: executor.eventLoop, account: watch.account)
@@ -23,7 +23,7 @@ extension ServerHandler: StreamHost {
     let task: Task<Void, Never>
     switch execution {
     case .pool:
-      task = Task(executorPreference: pool) {
+      task = Task {
         let result = await invocation.run()
         executor.eventLoop.execute { host.value.returned(stream, result) }
       }
