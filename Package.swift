@@ -17,6 +17,8 @@ let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let protobuf: Target.Dependency = .product(name: "SwiftProtobuf", package: "swift-protobuf")
+let protobufPlugin: Target.Dependency =
+  .product(name: "SwiftProtobufPluginLibrary", package: "swift-protobuf")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let nioTLS: Target.Dependency = .product(name: "NIOTLS", package: "swift-nio")
 let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
@@ -78,11 +80,14 @@ let package = Package(
     .library(name: "FileDescriptorTransport", targets: ["FileDescriptorTransport"]),
     .library(name: "MemoryTransport", targets: ["MemoryTransport"]),
     .library(name: "ExecTransport", targets: ["ExecTransport"]),
+    .library(name: "RPCCore", targets: ["RPCCore"]),
     .library(name: "TTRPC", targets: ["TTRPC"]),
     .library(name: "ContainerdAPI", targets: ["ContainerdAPI"]),
     .library(name: "ContainerdClient", targets: ["ContainerdClient"]),
     .library(name: "ShimManagement", targets: ["ShimManagement"]),
     .executable(name: "hawse", targets: ["hawse"]),
+    .executable(name: "protoc-gen-swift-ttrpc", targets: ["protoc-gen-swift-ttrpc"]),
+    .plugin(name: "TTRPCProtobufGenerator", targets: ["TTRPCProtobufGenerator"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
@@ -118,7 +123,7 @@ let package = Package(
     library("RPCCore", ["TransportCore", nioCore, protobuf, logging, coreMetrics, tracing]),
     library("TTRPC", ["RPCCore", "TransportCore", nioCore, nioPosix, protobuf, logging]),
     .target(
-      name: "ContainerdAPI", dependencies: [protobuf], path: "Sources/ContainerdAPI",
+      name: "ContainerdAPI", dependencies: ["RPCCore", protobuf], path: "Sources/ContainerdAPI",
       exclude: ["Protos"], swiftSettings: strict),
     library(
       "ContainerdClient",
@@ -149,6 +154,15 @@ let package = Package(
         logging, nioCore, nioPosix, protobuf,
       ],
       path: "Sources/hawse", swiftSettings: strict),
+    .executableTarget(
+      name: "protoc-gen-swift-ttrpc", dependencies: [protobuf, protobufPlugin],
+      path: "Sources/protoc-gen-swift-ttrpc", swiftSettings: strict),
+    .plugin(
+      name: "TTRPCProtobufGenerator", capability: .buildTool(),
+      dependencies: [
+        "protoc-gen-swift-ttrpc", .product(name: "protoc-gen-swift", package: "swift-protobuf"),
+      ],
+      path: "Sources/TTRPCProtobufGenerator"),
 
     tests("LinuxSystem", []),
     tests("ProcessSupervision", ["LinuxSystem", "CLinux"]),
@@ -185,7 +199,15 @@ let package = Package(
     tests(
       "TTRPC",
       ["RPCCore", "TransportCore", "UnixTransport", nioCore, nioPosix, nioEmbedded, protobuf]),
-    tests("ContainerdAPI", [protobuf]),
+    .testTarget(
+      name: "ProtocGenSwiftTTRPCTests",
+      dependencies: [
+        "protoc-gen-swift-ttrpc", "RPCCore", "TransportCore", "ProcessSupervision", "LinuxSystem",
+        nioCore, protobuf, protobufPlugin,
+      ],
+      path: "Tests/ProtocGenSwiftTTRPC", exclude: ["Protos", "golden.txt"],
+      swiftSettings: strict),
+    tests("ContainerdAPI", ["RPCCore", protobuf]),
     tests(
       "ContainerdClient",
       ["ContainerdAPI", "RPCCore", "LinuxSystem", "CLinux", nioCore, protobuf]),

@@ -9,6 +9,7 @@ let package = Package(
     .package(name: "hawsepipe", path: ".."),
     .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
     .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.0"),
+    .package(url: "https://github.com/apple/swift-protobuf.git", from: "1.39.0", traits: []),
   ],
   targets: [
     .executableTarget(
@@ -21,8 +22,20 @@ let package = Package(
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
+        "TLSFloor",
       ],
       path: "Sources/TransportBenchmarks",
-      swiftSettings: [.swiftLanguageMode(.v6), .enableUpcomingFeature("ExistentialAny")])
+      swiftSettings: [.swiftLanguageMode(.v6), .enableUpcomingFeature("ExistentialAny")]),
+    .target(name: "TLSFloor", linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
+    .executableTarget(
+      name: "ttrpc-benchmarks",
+      dependencies: [
+        .product(name: "TTRPC", package: "hawsepipe"),
+        .product(name: "TransportCore", package: "hawsepipe"),
+        .product(name: "UnixTransport", package: "hawsepipe"),
+        .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+      ],
+      path: "Sources/TTRPCBenchmarks",
+      swiftSettings: [.swiftLanguageMode(.v6), .enableUpcomingFeature("ExistentialAny")]),
   ]
 )

@@ -21,6 +21,7 @@ let package = Package(
   dependencies: [
     .package(name: "hawsepipe", path: ".."),
     .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
+    .package(url: "https://github.com/apple/swift-protobuf.git", from: "1.39.0", traits: []),
   ],
   targets: [
     // CustomTransport: a transport written outside the package.
@@ -47,5 +48,15 @@ let package = Package(
         hawsepipe("TLSTransport"), hawsepipe("TransportCore"), nioCore,
       ],
       path: "RemoteTLS", exclude: ["run"], swiftSettings: settings),
+    // Greeter: a service of one's own, generated while it is built.
+    .executableTarget(
+      name: "greeter",
+      dependencies: [
+        hawsepipe("TTRPC"), hawsepipe("RPCCore"), hawsepipe("MemoryTransport"),
+        hawsepipe("TransportCore"), .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+      ],
+      path: "Greeter", exclude: ["greeter.proto", "ttrpc-protobuf-config.json"],
+      swiftSettings: settings,
+      plugins: [.plugin(name: "TTRPCProtobufGenerator", package: "hawsepipe")]),
   ]
 )

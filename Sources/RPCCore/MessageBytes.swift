@@ -9,8 +9,11 @@ struct MessageBytes: SwiftProtobufContiguousBytes {
 
   @inlinable init(_ buffer: ByteBuffer) { self.buffer = buffer }
 
+  /// Room for that many bytes, which are left as they are: the encoder, who asks for it, writes every
+  /// one of them, or throws and nobody sees it.
   @inlinable init(repeating byte: UInt8, count: Int) {
-    buffer = ByteBuffer(repeating: byte, count: count)
+    buffer = ByteBufferAllocator().buffer(capacity: count)
+    buffer.moveWriterIndex(forwardBy: count)
   }
 
   @inlinable init<S: Sequence>(_ sequence: S) where S.Element == UInt8 {

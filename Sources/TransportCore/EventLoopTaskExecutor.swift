@@ -9,8 +9,14 @@ internal import NIOPosix
 ///
 /// The loop must outlive the tasks that run here. Work that blocks or computes for long does not
 /// belong here, since it holds up everything else on the loop.
-public final class EventLoopTaskExecutor: TaskExecutor {
+public final class EventLoopTaskExecutor: TaskExecutor, @unchecked Sendable {
+  // @unchecked: what is mutable is touched on the event loop only.
+
   public let eventLoop: any EventLoop
+  /// Jobs that were enqueued on the loop's own thread. They share one of its tasks.
+  private var ready: [UnownedJob] = []
+  private var running: [UnownedJob] = []
+  private var isRunScheduled = false
 
   public init(_ eventLoop: any EventLoop) {
     self.eventLoop = eventLoop
@@ -18,7 +24,28 @@ public final class EventLoopTaskExecutor: TaskExecutor {
 
   public func enqueue(_ job: consuming ExecutorJob) {
     let job = UnownedJob(job)
-    eventLoop.execute { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
+    guard eventLoop.inEventLoop else {
+      return eventLoop.execute { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
+    }
+    ready.append(job)
+    scheduleRun()
+  }
+
+  private func scheduleRun() {
+    guard !isRunScheduled else { return }
+    isRunScheduled = true
+    eventLoop.assumeIsolated().execute { self.run() }
+  }
+
+  /// Runs what is ready now. Jobs that come of it wait for the next turn, so that tasks which keep
+  /// each other busy do not keep the loop.
+  private func run() {
+    swap(&ready, &running)
+    let executor = asUnownedTaskExecutor()
+    for job in running { job.runSynchronously(on: executor) }
+    running.removeAll(keepingCapacity: running.count < 4096)
+    isRunScheduled = false
+    if !ready.isEmpty { scheduleRun() }
   }
 }
 

@@ -16,6 +16,8 @@ struct Hawse: AsyncParsableCommand {
         hawse task ls
         hawse sandbox rm --force pod1
         hawse probe --wait --ttrpc hvsock:///run/vm7.vsock:1024
+        hawse ping --count 5 vsock://3:1024
+        hawse call unix:///run/pod1.sock containerd.task.v2.Task/State --data '{"id":"web"}'
         hawse proxy --tls-profile server.profile tls://0.0.0.0:9443 unix:///run/shim.sock
 
       EXIT STATUS
@@ -25,7 +27,8 @@ struct Hawse: AsyncParsableCommand {
     version: HawseVersion.text,
     subcommands: [
       SandboxCommand.self, TaskCommand.self, DialCommand.self, DialStdioCommand.self,
-      ProbeCommand.self, ProxyCommand.self, TLSCommand.self, AddressCommand.self,
+      ProbeCommand.self, PingCommand.self, CallCommand.self, ProxyCommand.self, TLSCommand.self,
+      AddressCommand.self,
       VersionCommand.self,
     ])
 }

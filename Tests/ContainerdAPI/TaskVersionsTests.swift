@@ -1,4 +1,5 @@
 import ContainerdAPI
+import RPCCore
 import SwiftProtobuf
 import Testing
 
@@ -30,14 +31,17 @@ struct TaskVersionsTests {
     #expect(try other.serializedBytes() as [UInt8] == bytes)
   }
 
-  @Test("the service names are those of the messages' packages")
-  func serviceNames() {
+  @Test("the services have the same methods, by the names that containerd has for them")
+  func methods() {
+    #expect(Containerd_Task_V2_TaskMethods.serviceName == "containerd.task.v2.Task")
+    #expect(Containerd_Task_V3_TaskMethods.serviceName == "containerd.task.v3.Task")
+    let names = Containerd_Task_V2_TaskMethods.all.map(\.method.name)
+    #expect(names == Containerd_Task_V3_TaskMethods.all.map(\.method.name))
     #expect(
-      ServiceName.taskV2.hasPrefix("containerd.task.v2.")
-        && Containerd_Task_V2_StateRequest.protoMessageName == "containerd.task.v2.StateRequest")
-    #expect(
-      ServiceName.taskV3.hasPrefix("containerd.task.v3.")
-        && Containerd_Task_V3_StateRequest.protoMessageName == "containerd.task.v3.StateRequest")
+      names == [
+        "State", "Create", "Start", "Delete", "Pids", "Pause", "Resume", "Checkpoint", "Kill",
+        "Exec", "ResizePty", "CloseIO", "Update", "Wait", "Stats", "Connect", "Shutdown",
+      ])
   }
 
   @Test("a state's bytes are those of the field table")

@@ -81,6 +81,10 @@ extension TLSOpenSSL {
             let says = client.text.contains(
               "Reused, TLSv\(combination.version.rawValue), Cipher is ")
             #expect(says == peer.isResumed)
+            if combination.isMutual {
+              // It only stands for a session that the listener keeps, certificate and all.
+              #expect(ticketSize(client.text) == (combination.version == .tls13 ? 32 : nil))
+            }
             return peer.isResumed
           }
         }
@@ -93,6 +97,17 @@ extension TLSOpenSSL {
         #expect(await layer.reload().isEmpty)
         #expect(try await !connect(3, ["-sess_in", session]))
       }
+    }
+
+    /// The bytes of the last session ticket that s_client shows, if there is one.
+    private func ticketSize(_ text: String) -> Int? {
+      let head = "TLS session ticket:\n"
+      guard let last = text.ranges(of: head).last.map({ text[$0.upperBound...] }) else {
+        return nil
+      }
+      let lines = last.split(separator: "\n", omittingEmptySubsequences: false)
+        .prefix { $0.hasPrefix("    0") }
+      return lines.count * 16
     }
 
     @Test("s_client -reconnect resumes five times")

@@ -38,16 +38,35 @@ struct AddressRace {
         message: "this machine has no network interface \(error.zone)", outlook: .notReady,
         hint: "check the zone, which is what follows the %")
     }
-    return try await race(literal).get()
+    if let literal { return try await dial(literal) }
+    return try await race().get()
   }
 
-  /// - Parameter literal: the one address, when the host is not a name.
-  private func race(_ literal: InternetAddress?) async -> Result<Winner, AttemptFailure> {
+  /// One address races nobody.
+  private func dial(_ address: InternetAddress) async throws(AttemptFailure) -> Winner {
+    var report = RaceReport(host: host, port: port, isName: false)
+    guard !isLoopbackOnly || address.isLoopback else {
+      report.forbidden = [address]
+      throw report.failure
+    }
+    let began = ContinuousClock.now
+    switch await connect(to: address) {
+    case .success(let socket):
+      return Winner(
+        socket: socket, timings: [PhaseTiming(.connect, ContinuousClock.now - began)])
+    case .failure(let failure):
+      guard !Task.isCancelled else { throw report.cancellation }
+      report.attempts.append((address, failure.errno))
+      throw report.failure
+    }
+  }
+
+  private func race() async -> Result<Winner, AttemptFailure> {
     let clock = ContinuousClock()
     let began = clock.now
     return await withTaskGroup(of: Event.self) { group in
-      var machine = HappyEyeballs(resolving: literal.map { [$0.family] } ?? [.v4, .v6])
-      var report = RaceReport(host: host, port: port, isName: literal == nil)
+      var machine = HappyEyeballs(resolving: [.v4, .v6])
+      var report = RaceReport(host: host, port: port, isName: true)
       var started: ContinuousClock.Instant?
       var winner: ClientSocket?
       var connected = began
@@ -82,7 +101,12 @@ struct AddressRace {
         switch action {
         case .connect(let address):
           if started == nil { started = clock.now }
-          group.addTask { await connect(to: address) }
+          group.addTask {
+            switch await connect(to: address) {
+            case .success(let socket): .connected(socket)
+            case .failure(let failure): .failed(address, failure.errno)
+            }
+          }
         case .startResolutionDelay:
           group.addTask { await pass(HappyEyeballs.resolutionDelay, .resolutionDelayPassed) }
         case .startAttemptDelay(let number):
@@ -91,12 +115,8 @@ struct AddressRace {
         }
       }
 
-      if let literal {
-        for action in handle(.resolved(literal.family, .success([literal]))) { perform(action) }
-      } else {
-        for family in InternetAddress.Family.allCases {
-          group.addTask { .resolved(family, await resolver.resolve(host, family)) }
-        }
+      for family in InternetAddress.Family.allCases {
+        group.addTask { .resolved(family, await resolver.resolve(host, family)) }
       }
       for await event in group {
         let actions = handle(event)
@@ -106,11 +126,13 @@ struct AddressRace {
       guard let winner else {
         return .failure(Task.isCancelled ? report.cancellation : report.failure)
       }
-      var timings: [PhaseTiming] = []
       let start = started ?? began
-      if literal == nil { timings.append(PhaseTiming(.resolve, start - began)) }
-      timings.append(PhaseTiming(.connect, connected - start))
-      return .success(Winner(socket: winner, timings: timings))
+      return .success(
+        Winner(
+          socket: winner,
+          timings: [
+            PhaseTiming(.resolve, start - began), PhaseTiming(.connect, connected - start),
+          ]))
     }
   }
 
@@ -120,12 +142,12 @@ struct AddressRace {
     return event
   }
 
-  private func connect(to address: InternetAddress) async -> Event {
+  private func connect(to address: InternetAddress) async -> Result<ClientSocket, SystemError> {
     let made = socket(
       address.family == .v4 ? AF_INET : AF_INET6,
       Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue),
       Int32(IPPROTO_TCP))
-    guard made >= 0 else { return .failed(address, errno) }
+    guard made >= 0 else { return .failure(SystemError("socket", errno: errno)) }
     let socket = ClientSocket(owning: made)
     var failure = settings.apply(to: made)
     if failure == 0 {
@@ -142,8 +164,8 @@ struct AddressRace {
     }
     guard failure == 0 else {
       socket.close()
-      return .failed(address, failure)
+      return .failure(SystemError("connect", errno: failure))
     }
-    return .connected(socket)
+    return .success(socket)
   }
 }

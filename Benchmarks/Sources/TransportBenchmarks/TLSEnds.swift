@@ -38,6 +38,10 @@ final class TLSEnds {
     try await clients.shutdownGracefully()
   }
 
+  func floor(_ work: FloorTimes.Work) -> FloorTimes {
+    FloorTimes(work: work, authority: authority, server: serverPair, client: clientPair)
+  }
+
   // MARK: Ours
 
   func ours(mutual: Bool = false, resumes: Bool = false) async throws -> Dial {
@@ -56,12 +60,19 @@ final class TLSEnds {
       $0.certificate = .pem(clientPair.certificate)
       $0.key = .pem(clientPair.key)
     }
+    return try await ours(["tls"], TLSLayer(client: client, server: server))
+  }
+
+  /// The same without TLS.
+  func oursPlain() async throws -> Dial { try await ours([], TLSLayer()) }
+
+  private func ours(_ layers: [String], _ layer: TLSLayer) async throws -> Dial {
     var registry = TransportRegistry()
     registry.register(TCPConnector())
     registry.register(TCPListenerFactory())
-    registry.register(TLSLayer(client: client, server: server))
+    registry.register(layer)
     let listener = try await registry.listen(
-      at: TransportAddress(layers: ["tls"], place: .tcp(host: "127.0.0.1", port: 0)),
+      at: TransportAddress(layers: layers, place: .tcp(host: "127.0.0.1", port: 0)),
       options: ListenOptions(group: servers))
     let total = total
     listening.append(

@@ -8,14 +8,14 @@ extension TaskClient {
     _ id: String, timeout: Duration? = nil
   ) async throws(RPCError) {
     let request = Containerd_Task_V3_PauseRequest.with { $0.id = id }
-    _ = try await call(methods.pause, request, Google_Protobuf_Empty.self, timeout)
+    _ = try await tasks.pause(request, options: .within(timeout))
   }
 
   public nonisolated(nonsending) func resume(
     _ id: String, timeout: Duration? = nil
   ) async throws(RPCError) {
     let request = Containerd_Task_V3_ResumeRequest.with { $0.id = id }
-    _ = try await call(methods.resume, request, Google_Protobuf_Empty.self, timeout)
+    _ = try await tasks.resume(request, options: .within(timeout))
   }
 
   /// Lets go of the writing end that the shim holds of a process's standard input, so that the
@@ -28,7 +28,7 @@ extension TaskClient {
       $0.execID = execID ?? ""
       $0.stdin = true
     }
-    _ = try await call(methods.closeIO, request, Google_Protobuf_Empty.self, timeout)
+    _ = try await tasks.closeIO(request, options: .within(timeout))
   }
 
   /// Tells a process's terminal the size of its window.
@@ -41,7 +41,7 @@ extension TaskClient {
       $0.width = UInt32(size.columns)
       $0.height = UInt32(size.rows)
     }
-    _ = try await call(methods.resizePty, request, Google_Protobuf_Empty.self, timeout)
+    _ = try await tasks.resizePty(request, options: .within(timeout))
   }
 
   /// A task's cgroup metrics; their type tells the version of cgroups.
@@ -49,9 +49,7 @@ extension TaskClient {
     _ id: String, timeout: Duration? = nil
   ) async throws(RPCError) -> Google_Protobuf_Any {
     let request = Containerd_Task_V3_StatsRequest.with { $0.id = id }
-    return try await call(
-      methods.stats, request, Containerd_Task_V3_StatsResponse.self, timeout
-    ).stats
+    return try await tasks.stats(request, options: .within(timeout)).stats
   }
 
   /// Changes a task's limits.
@@ -65,7 +63,7 @@ extension TaskClient {
       $0.resources = resources
       $0.annotations = annotations
     }
-    _ = try await call(methods.update, request, Google_Protobuf_Empty.self, timeout)
+    _ = try await tasks.update(request, options: .within(timeout))
   }
 
   /// Writes a task's state into a directory.
@@ -77,6 +75,6 @@ extension TaskClient {
       $0.path = path
       if let options { $0.options = options }
     }
-    _ = try await call(methods.checkpoint, request, Google_Protobuf_Empty.self, timeout)
+    _ = try await tasks.checkpoint(request, options: .within(timeout))
   }
 }

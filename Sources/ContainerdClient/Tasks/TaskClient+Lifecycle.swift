@@ -9,9 +9,8 @@ extension TaskClient {
   public nonisolated(nonsending) func create(
     _ creation: TaskCreation, timeout: Duration? = nil
   ) async throws(RPCError) -> UInt32 {
-    try await call(
-      methods.create, Containerd_Task_V3_CreateTaskRequest(creation),
-      Containerd_Task_V3_CreateTaskResponse.self, timeout
+    try await tasks.create(
+      Containerd_Task_V3_CreateTaskRequest(creation), options: .within(timeout)
     ).pid
   }
 
@@ -24,18 +23,14 @@ extension TaskClient {
       $0.id = id
       $0.execID = execID ?? ""
     }
-    return try await call(
-      methods.start, request, Containerd_Task_V3_StartResponse.self, timeout
-    ).pid
+    return try await tasks.start(request, options: .within(timeout)).pid
   }
 
   /// Adds a process to a task; `start` with its exec id runs it.
   public nonisolated(nonsending) func exec(
     _ exec: TaskExec, timeout: Duration? = nil
   ) async throws(RPCError) {
-    _ = try await call(
-      methods.exec, Containerd_Task_V3_ExecProcessRequest(exec), Google_Protobuf_Empty.self,
-      timeout)
+    _ = try await tasks.exec(Containerd_Task_V3_ExecProcessRequest(exec), options: .within(timeout))
   }
 
   /// Sends a signal to a process, or with `all` to every process of the task.
@@ -49,7 +44,7 @@ extension TaskClient {
       $0.signal = signal
       $0.all = all
     }
-    _ = try await call(methods.kill, request, Google_Protobuf_Empty.self, timeout)
+    _ = try await tasks.kill(request, options: .within(timeout))
   }
 
   /// Waits for a process to end. One that has ended already is answered at once.
@@ -60,8 +55,7 @@ extension TaskClient {
       $0.id = id
       $0.execID = execID ?? ""
     }
-    let response = try await call(
-      methods.wait, request, Containerd_Task_V3_WaitResponse.self, timeout)
+    let response = try await tasks.wait(request, options: .within(timeout))
     return TaskExit(response)
   }
 
@@ -74,7 +68,7 @@ extension TaskClient {
       $0.execID = execID ?? ""
     }
     return TaskExit(
-      try await call(methods.delete, request, Containerd_Task_V3_DeleteResponse.self, timeout))
+      try await tasks.delete(request, options: .within(timeout)))
   }
 
   public nonisolated(nonsending) func state(
@@ -85,7 +79,7 @@ extension TaskClient {
       $0.execID = execID ?? ""
     }
     return TaskState(
-      try await call(methods.state, request, Containerd_Task_V3_StateResponse.self, timeout))
+      try await tasks.state(request, options: .within(timeout)))
   }
 
   /// Every process of a task, also those that it started itself.
@@ -93,9 +87,9 @@ extension TaskClient {
     _ id: String, timeout: Duration? = nil
   ) async throws(RPCError) -> [TaskProcess] {
     let request = Containerd_Task_V3_PidsRequest.with { $0.id = id }
-    return try await call(
-      methods.pids, request, Containerd_Task_V3_PidsResponse.self, timeout
-    ).processes.map { TaskProcess(pid: $0.pid, info: $0.hasInfo ? $0.info : nil) }
+    return try await tasks.pids(request, options: .within(timeout)).processes.map {
+      TaskProcess(pid: $0.pid, info: $0.hasInfo ? $0.info : nil)
+    }
   }
 
   /// Asks a shim for its pid. It answers for a task that it does not know, too.
@@ -103,8 +97,7 @@ extension TaskClient {
     _ id: String, timeout: Duration? = nil
   ) async throws(RPCError) -> ShimConnection {
     let request = Containerd_Task_V3_ConnectRequest.with { $0.id = id }
-    let response = try await call(
-      methods.connect, request, Containerd_Task_V3_ConnectResponse.self, timeout)
+    let response = try await tasks.connect(request, options: .within(timeout))
     return ShimConnection(
       shimPID: response.shimPid, taskPID: response.taskPid, version: response.version)
   }
@@ -118,6 +111,6 @@ extension TaskClient {
       $0.id = id
       $0.now = now
     }
-    _ = try await call(methods.shutdown, request, Google_Protobuf_Empty.self, timeout)
+    _ = try await tasks.shutdown(request, options: .within(timeout))
   }
 }

@@ -1,5 +1,5 @@
+internal import ContainerdAPI
 public import RPCCore
-internal import SwiftProtobuf
 
 /// The tasks behind one shim: one face over versions 2 and 3 of containerd's task API.
 ///
@@ -11,17 +11,19 @@ public struct TaskClient<Caller: RPCCaller>: Sendable {
   /// 2 or 3.
   public let version: Int
   public let namespace: String
-  let methods: TaskMethods
+
+  /// The generated client of the third version, whose calls go to the version that is spoken.
+  var tasks: Containerd_Task_V3_TaskClient<TaskCaller<Caller>> {
+    Containerd_Task_V3_TaskClient(
+      caller: TaskCaller(base: caller, version: version, namespace: namespace))
+  }
 
   /// - Parameters:
   ///   - version: of the task API, from the bootstrap params: 2 or 3.
   ///   - namespace: containerd's, sent with every call as its ttrpc clients do.
   /// - Throws: `unsupportedVersion`.
   public init(caller: Caller, version: Int, namespace: String) throws(ContainerdClientError) {
-    switch version {
-    case 2: methods = .version2
-    case 3: methods = .version3
-    default:
+    guard version == 2 || version == 3 else {
       throw ContainerdClientError(
         .unsupportedVersion,
         "There is no version \(version) of the task API here; versions 2 and 3 are spoken")
@@ -35,7 +37,6 @@ public struct TaskClient<Caller: RPCCaller>: Sendable {
     caller = client.caller
     version = 2
     namespace = client.namespace
-    methods = .version2
   }
 
   /// The same shim by the older API; `nil` when there is none.
@@ -64,18 +65,10 @@ public struct TaskClient<Caller: RPCCaller>: Sendable {
       return (older, value)
     }
   }
+}
 
-  nonisolated(nonsending) func call<Request: Message, Response: Message>(
-    _ method: RPCMethod, _ request: Request, _ response: Response.Type, _ timeout: Duration?
-  ) async throws(RPCError) -> Response {
-    let metadata: RPCMetadata = [Self.namespaceKey: namespace]
-    return try await caller.unary(
-      method, request, returning: response,
-      options: RPCCallOptions(timeout: timeout, metadata: metadata))
-  }
-
-  /// Where containerd's `pkg/namespaces` puts the namespace in a ttrpc request.
-  private static var namespaceKey: String { "containerd-namespace-ttrpc" }
+extension RPCCallOptions {
+  static func within(_ timeout: Duration?) -> RPCCallOptions { RPCCallOptions(timeout: timeout) }
 }
 
 extension RPCError {

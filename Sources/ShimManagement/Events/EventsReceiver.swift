@@ -74,15 +74,7 @@ public struct EventsReceiver: Sendable {
     _ receive: @escaping @Sendable (ShimEvent) async throws -> Void
   ) async throws {
     var server = TTRPCServer()
-    server.register(RPCMethod(service: ServiceName.events, name: "Forward")) {
-      (request: Containerd_Services_Events_Ttrpc_V1_ForwardRequest, _) in
-      let envelope = request.envelope
-      try await receive(
-        ShimEvent(
-          namespace: envelope.namespace, topic: envelope.topic, timestamp: envelope.timestamp,
-          event: envelope.event))
-      return Google_Protobuf_Empty()
-    }
+    Forwarding(receive: receive).register(on: &server)
     let listener = try listener(replacing: true)
     defer { listener.close() }
     try await server.run(on: listener)
@@ -92,5 +84,21 @@ public struct EventsReceiver: Sendable {
     try UnixListener(
       bindingTo: TransportAddress(place: .unix(path: directory.eventsSocket)),
       options: .init(replacing: replacing, leavesFile: true, logger: logger))
+  }
+}
+
+/// The events service: hands on what it gets.
+private struct Forwarding: Containerd_Services_Events_Ttrpc_V1_EventsService {
+  let receive: @Sendable (ShimEvent) async throws -> Void
+
+  nonisolated(nonsending) func forward(
+    _ request: Containerd_Services_Events_Ttrpc_V1_ForwardRequest, context: RPCServerContext
+  ) async throws -> Google_Protobuf_Empty {
+    let envelope = request.envelope
+    try await receive(
+      ShimEvent(
+        namespace: envelope.namespace, topic: envelope.topic, timestamp: envelope.timestamp,
+        event: envelope.event))
+    return Google_Protobuf_Empty()
   }
 }

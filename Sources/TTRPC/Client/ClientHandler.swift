@@ -291,7 +291,10 @@ final class ClientHandler: ChannelDuplexHandler {
   func roomAgain() { if let context { receive(context) } }
 
   func channelWritabilityChanged(context: ChannelHandlerContext) {
-    if isFlushing { scheduleFlush(context) } else { sendQueued(context) }
+    // A write that filled the channel says so from within: only room is news.
+    if context.channel.isWritable {
+      if isFlushing { scheduleFlush(context) } else { sendQueued(context) }
+    }
     context.fireChannelWritabilityChanged()
   }
 

@@ -1,3 +1,4 @@
+import Glibc
 import NIOCore
 import RPCCore
 
@@ -7,6 +8,21 @@ struct MethodTable: Sendable {
     let method: RPCMethod
     let execution: RPCExecution
     let handler: Handler
+
+    /// Whether a request begins with this method's names, as its envelope has them when the usual
+    /// encoders write it: quicker than looking them up.
+    func leads(_ request: RequestEnvelope) -> Bool {
+      let names = method.envelopePrefix
+      // Names that came again behind these would count instead.
+      guard request.method.upperBound == names.count, request.service.upperBound <= names.count
+      else { return false }
+      return request.bytes.withUnsafeReadableBytes { bytes in
+        names.withUnsafeBytes { names in
+          guard let known = names.baseAddress, let sent = bytes.baseAddress else { return false }
+          return memcmp(known, sent, names.count) == 0
+        }
+      }
+    }
   }
 
   enum Handler: Sendable {

@@ -1,30 +1,33 @@
 import NIOCore
 import RPCCore
 
-/// A call that a server has not answered yet. It belongs to its connection's event loop.
-final class ServerCall {
+/// A call that a server has not answered yet. It belongs to its connection's event loop; its handler
+/// reads the constants.
+final class ServerCall: @unchecked Sendable {
+  // @unchecked: what is mutable is touched on the loop only.
+
   let id: UInt32
   let deadline: NIODeadline?
+  let payload: ByteBuffer
+  let context: RPCServerContext
   /// What there is of it beside a call, if it is not unary.
   var stream: ServerStream?
-  /// The task that runs the handler; nil until it is made.
+  /// The task that runs the handler; nil until it is made, and while it cannot be cancelled since it
+  /// has the loop.
   var task: Task<Void, Never>?
   var isAnswered = false
 
-  init(id: UInt32, deadline: NIODeadline?) {
+  init(id: UInt32, deadline: NIODeadline?, payload: ByteBuffer, context: RPCServerContext) {
     self.id = id
     self.deadline = deadline
+    self.payload = payload
+    self.context = context
   }
-}
-
-/// A unary request on its way into a handler.
-struct ServerInvocation: Sendable {
-  let handler: RPCUnaryHandler
-  let payload: ByteBuffer
-  let context: RPCServerContext
 
   /// Runs the handler. What it throws becomes an answer.
-  nonisolated(nonsending) func run() async -> Result<ByteBuffer, RPCError> {
+  nonisolated(nonsending) func run(
+    _ handler: RPCUnaryHandler
+  ) async -> Result<ByteBuffer, RPCError> {
     do {
       return .success(try await handler(payload, context))
     } catch {

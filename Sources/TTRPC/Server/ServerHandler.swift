@@ -14,6 +14,8 @@ final class ServerHandler: ChannelDuplexHandler {
   typealias OutboundOut = ByteBuffer
 
   private let methods: MethodTable
+  /// Of the last request: the next one is often for the same.
+  private var lastEntry: MethodTable.Entry?
   let configuration: TTRPCServer.Configuration
   /// Requests wait until it is known.
   private var peer: PeerIdentity?
@@ -23,16 +25,24 @@ final class ServerHandler: ChannelDuplexHandler {
   var machine = ServerStateMachine()
   let deadlines = DeadlineTimer<ServerCall> { !$0.isAnswered }
 
-  /// Handlers that run, also those whose calls have been answered without them.
-  private var running = 0
-  private var runningBytes = 0
+  /// Handlers of unary calls that run, also those whose calls have been answered without them.
+  var running = 0
+  var runningBytes = 0
+  /// Calls whose handlers are quick, until the requests that came with them have been looked at.
+  var quick = CircularBuffer<(ServerCall, RPCUnaryHandler)>()
+  /// Handlers have returned: ``goOn()`` will follow.
+  var mustGoOn = false
   /// The same of streams.
   var runningStreams = 0
   /// Streams that wait for the channel to take more.
   var waitingStreams = CircularBuffer<ServerStream>()
   let watch: StreamWatch<ServerHandler>
   private var isReadHeld = false
-  private var isServing = false
+  private(set) var isServing = false
+  /// From the first read of a tick until all of its reads have been served.
+  private var isReading = false
+  /// Something has been written and not been flushed.
+  private var isUnflushed = false
   /// Whether no more calls may begin: the connection is closed when those under way have ended.
   private var isDraining = false
   private var isClosing = false
@@ -43,6 +53,7 @@ final class ServerHandler: ChannelDuplexHandler {
   private var isFlushing = false
   private(set) var context: ChannelHandlerContext?
   private(set) var executor: EventLoopTaskExecutor?
+  private(set) var returns: HandlerReturns?
 
   init(methods: MethodTable, configuration: TTRPCServer.Configuration, peer: PeerIdentity?) {
     self.methods = methods
@@ -62,6 +73,9 @@ final class ServerHandler: ChannelDuplexHandler {
     if let context { serve(context) }
   }
 
+  /// What quick handlers put out counts for ``hasRoom(_:)`` after so many at the latest.
+  private static let quickAtOnce = 64
+
   private func hasRoom(_ context: ChannelHandlerContext) -> Bool {
     peer != nil && context.channel.isWritable
       && (running == 0
@@ -78,17 +92,19 @@ final class ServerHandler: ChannelDuplexHandler {
   func serve(_ context: ChannelHandlerContext) {
     guard !isServing else { return }
     isServing = true
-    while hasRoom(context), let event = decoder.next() {
-      switch machine.receive(event) {
-      case .serve(let id, let flags, let request): begin(id, flags, request, context)
-      case .data(let stream, let header, let data): receive(header, data, for: stream)
-      case .refuse(let id, let error): fail(id, error, context)
-      case .abort(let call, let id, let error):
-        settle(call, error)
-        fail(id, error, context)
-      case .ignore: break
+    repeat {
+      while quick.count < Self.quickAtOnce, hasRoom(context), let event = decoder.next() {
+        switch machine.receive(event) {
+        case .serve(let id, let flags, let request): begin(id, flags, request, context)
+        case .data(let stream, let header, let data): receive(header, data, for: stream)
+        case .refuse(let id, let error): fail(id, error, context)
+        case .abort(let call, let id, let error):
+          settle(call, error)
+          fail(id, error, context)
+        case .ignore: break
+        }
       }
-    }
+    } while runQuick()
     isServing = false
     if isReadHeld, hasRoom(context) {
       isReadHeld = false
@@ -101,10 +117,15 @@ final class ServerHandler: ChannelDuplexHandler {
   ) {
     guard !isDraining else { return fail(id, .shuttingDown, context) }
     let entry: MethodTable.Entry
-    do throws(RPCError) {
-      entry = try methods.find(request)
-    } catch {
-      return fail(id, error, context)
+    if let lastEntry, lastEntry.leads(request) {
+      entry = lastEntry
+    } else {
+      do throws(RPCError) {
+        entry = try methods.find(request)
+      } catch {
+        return fail(id, error, context)
+      }
+      lastEntry = entry
     }
     let timeout = request.timeoutNanoseconds
     // The caller has given up already.
@@ -114,63 +135,21 @@ final class ServerHandler: ChannelDuplexHandler {
     }
     let limit = timeout == 0 ? nil : Duration.nanoseconds(timeout)
     let call = ServerCall(
-      id: id, deadline: limit.map { context.eventLoop.now + TimeAmount(clamping: $0) })
+      id: id, deadline: limit.map { context.eventLoop.now + TimeAmount(clamping: $0) },
+      payload: request.payload,
+      context: RPCServerContext(
+        method: entry.method, peer: peer ?? PeerIdentity(), metadata: request.metadata,
+        timeout: limit))
     machine.begin(call)
     noteOpenCalls()
     if let deadline = call.deadline {
       deadlines.insert(call, at: deadline, on: context.eventLoop)
     }
-    let known = RPCServerContext(
-      method: entry.method, peer: peer ?? PeerIdentity(), metadata: request.metadata,
-      timeout: limit)
     switch entry.handler {
-    case .unary(let handler):
-      run(
-        call, on: entry.execution,
-        ServerInvocation(handler: handler, payload: request.payload, context: known))
+    case .unary(let handler): run(call, handler, on: entry.execution)
     case .stream(let kind, let handler):
-      run(call, kind, on: entry.execution, handler, request.payload, flags, known)
+      run(call, kind, on: entry.execution, handler, request.payload, flags, call.context)
     }
-  }
-
-  private func run(
-    _ call: ServerCall, on execution: RPCExecution, _ invocation: ServerInvocation
-  ) {
-    let (id, bytes) = (call.id, invocation.payload.readableBytes)
-    running += 1
-    runningBytes += bytes
-    guard let executor else { return }
-    let handler = NIOLoopBound(self, eventLoop: executor.eventLoop)
-    let task: Task<Void, Never>
-    switch execution {
-    case .pool:
-      task = Task {
-        let result = await invocation.run()
-        executor.eventLoop.execute { handler.value.ended(id, bytes, result) }
-      }
-    case .eventLoop:
-      task = Task.immediate(executorPreference: executor) {
-        let result = await invocation.run()
-        if executor.eventLoop.inEventLoop {
-          handler.value.ended(id, bytes, result)
-        } else {
-          executor.eventLoop.execute { handler.value.ended(id, bytes, result) }
-        }
-      }
-    }
-    if !call.isAnswered { call.task = task }
-  }
-
-  private func ended(_ id: UInt32, _ bytes: Int, _ result: Result<ByteBuffer, RPCError>) {
-    running -= 1
-    runningBytes -= bytes
-    guard let context else { return }
-    // A call that is not there was answered before: its deadline passed, or the peer broke it off.
-    if let call = machine.finish(id) {
-      settle(call)
-      answer(id, result, context)
-    }
-    serve(context)
   }
 
   /// Notes that a call needs no handler any more.
@@ -214,10 +193,14 @@ final class ServerHandler: ChannelDuplexHandler {
   }
 
   private func wrote(_ context: ChannelHandlerContext) {
-    if writer.wantsFlush { flush() } else { scheduleFlush(context) }
+    isUnflushed = true
+    if writer.wantsFlush { return flushNow() }
+    // Who set one of these flushes.
+    if !isReading, !mustGoOn { scheduleFlush(context) }
   }
 
   func scheduleFlush(_ context: ChannelHandlerContext) {
+    isUnflushed = true
     guard !isFlushScheduled else { return }
     isFlushScheduled = true
     context.eventLoop.assumeIsolated().execute {
@@ -228,8 +211,11 @@ final class ServerHandler: ChannelDuplexHandler {
     }
   }
 
-  private func flush() {
+  func flush() { if isUnflushed, !isReading { flushNow() } }
+
+  private func flushNow() {
     guard let context else { return }
+    isUnflushed = false
     writer.emit { context.write(wrapOutboundOut($0), promise: nil) }
     isFlushing = true
     context.flush()
@@ -255,6 +241,7 @@ final class ServerHandler: ChannelDuplexHandler {
   func handlerAdded(context: ChannelHandlerContext) {
     self.context = context
     executor = .shared(on: context.eventLoop)
+    returns = .shared(on: context.eventLoop)
     deadlines.onExpiry = { [unowned self] in expired($0) }
     watch.giveUp = { [unowned self] in giveUp($0) }
     watch.fullest = { [unowned self] in fullest }
@@ -271,12 +258,22 @@ final class ServerHandler: ChannelDuplexHandler {
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    isReading = true
     decoder.append(unwrapInboundIn(data))
     serve(context)
   }
 
+  func channelReadComplete(context: ChannelHandlerContext) {
+    isReading = false
+    flush()
+    context.fireChannelReadComplete()
+  }
+
   func channelWritabilityChanged(context: ChannelHandlerContext) {
-    if isFlushing { scheduleFlush(context) } else { resume(context) }
+    // A write that filled the channel says so from within: only room is news.
+    if context.channel.isWritable {
+      if isFlushing { scheduleFlush(context) } else { resume(context) }
+    }
     context.fireChannelWritabilityChanged()
   }
 
@@ -293,6 +290,8 @@ final class ServerHandler: ChannelDuplexHandler {
   /// Lets the calls under way finish, then closes the connection.
   func drain() {
     isDraining = true
+    // Also with nothing to flush: the connection may be idle.
+    isUnflushed = true
     flush()
   }
 

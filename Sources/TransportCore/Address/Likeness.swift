@@ -1,13 +1,17 @@
 /// Which known word somebody probably meant.
-enum Likeness {
+package enum Likeness {
   /// The nearest of `words` by edit distance (with swapped neighbours counted as one edit), when it
   /// is near enough to be a slip: one edit in short words, two in longer ones.
-  static func closest(to word: String, among words: [String]) -> String? {
+  ///
+  /// - Parameter longest: a longer word is not compared.
+  package static func closest(
+    to word: String, among words: [String], longest: Int = 16
+  ) -> String? {
     let typed = Array(word.lowercased().utf8)
-    guard (1...16).contains(typed.count) else { return nil }
+    guard (1...longest).contains(typed.count) else { return nil }
     var best: (word: String, distance: Int)?
     for candidate in words {
-      let letters = Array(candidate.utf8)
+      let letters = Array(candidate.lowercased().utf8)
       let most = letters.count <= 3 ? 1 : 2
       guard abs(letters.count - typed.count) <= most else { continue }
       let distance = Self.distance(typed, letters)

@@ -7,6 +7,7 @@ enum Failure {
   /// What `run` and `exec` exit with when not the process failed but we.
   static let ofRun: Int32 = 125
   static let ofAnything: Int32 = 1
+  static let ofCommandLine: Int32 = 64
 
   static func exit(_ error: any Error, code: Int32) throws -> Never {
     if error is ExitCode || error is CleanExit || error is ValidationError { throw error }

@@ -1,14 +1,11 @@
 import ArgumentParser
 import Logging
+import TTRPC
 import TransportCore
 
-/// What every command takes that dials by itself, without a sandbox's bundle.
-struct DialFlags: ParsableArguments {
+/// Whom a command dials that dials by itself, without a sandbox's bundle, and how.
+struct ReachFlags: ParsableArguments {
   @OptionGroup var tls: TLSFlags
-
-  @Option(
-    help: ArgumentHelp("How long connecting may take in all.", valueName: "seconds"))
-  var timeout = 10.0
 
   @Flag(
     help: "Try again until the peer is ready: while it is not there, refuses, or is mute.")
@@ -33,22 +30,61 @@ struct DialFlags: ParsableArguments {
   @Flag(help: "Cross a network without TLS.") var plaintext = false
 
   func validate() throws {
-    guard timeout > 0, timeout <= 86_400 else {
-      throw ValidationError("--timeout is a number of seconds above 0, and at most 86400.")
-    }
     if peerAnyone, !(peerUID.isEmpty && peerCID.isEmpty && peerName.isEmpty) {
       throw ValidationError("--peer-anyone contradicts the other --peer options.")
     }
   }
 
-  var options: ConnectOptions {
-    let limit = Duration.seconds(timeout)
+  /// - Parameter seconds: how long connecting may take in all.
+  func options(within seconds: Double) -> ConnectOptions {
+    let limit = Duration.seconds(seconds)
     return ConnectOptions(
       timeout: limit, tryLimit: wait ? min(limit, .seconds(5)) : limit,
       mode: wait ? .waitUntilReady() : .failFast,
       policy: PeerPolicy(
         uids: peerUID, cids: peerCID, names: peerName, anyone: peerAnyone),
       plaintext: plaintext ? .anywhere : .loopbackOnly)
+  }
+
+  static func check(_ seconds: Double?, _ option: String) throws {
+    guard let seconds, !(seconds > 0 && seconds <= 86_400) else { return }
+    throw ValidationError("\(option) is a number of seconds above 0, and at most 86400.")
+  }
+}
+
+/// The same for commands whose time is that of connecting.
+struct DialFlags: ParsableArguments {
+  @OptionGroup var reach: ReachFlags
+
+  @Option(
+    help: ArgumentHelp("How long connecting may take in all.", valueName: "seconds"))
+  var timeout = 10.0
+
+  func validate() throws { try ReachFlags.check(timeout, "--timeout") }
+
+  var tls: TLSFlags { reach.tls }
+  var options: ConnectOptions { reach.options(within: timeout) }
+}
+
+/// The same for commands that speak ttrpc: connecting has a limit of its own beside theirs.
+struct ClientFlags: ParsableArguments {
+  @OptionGroup var reach: ReachFlags
+
+  @Option(
+    help: ArgumentHelp("How long connecting may take in all.", valueName: "seconds"))
+  var connectTimeout = 10.0
+
+  func validate() throws { try ReachFlags.check(connectTimeout, "--connect-timeout") }
+
+  /// Connects. An address that does not say which protocol is spoken there is taken for ttrpc.
+  func client(to address: String) async throws -> TTRPCClient {
+    let registry = try reach.tls.registry()
+    let parsed = try registry.parse(address)
+    guard parsed.rpc != .grpc else {
+      throw ValidationError("\(parsed) says grpc, and ttrpc is spoken here.")
+    }
+    return try await TTRPCClient.connect(
+      to: parsed, using: registry, options: reach.options(within: connectTimeout))
   }
 }
 

@@ -94,6 +94,16 @@ final class HawseFixture: Sendable {
       err: String(decoding: output.standardError, as: UTF8.self))
   }
 
+  /// Runs a command of `hawse` that knows no state, to its end.
+  func bare(_ arguments: [String]) async throws -> HawseResult {
+    var command = command([])
+    command.arguments = arguments
+    let output = try await command.run(outputLimit: 1 << 20, timeout: .seconds(60))
+    return HawseResult(
+      status: output.status, out: String(decoding: output.standardOutput, as: UTF8.self),
+      err: String(decoding: output.standardError, as: UTF8.self))
+  }
+
   /// Starts `hawse` and leaves it to run. It is killed at the test's end.
   func start(
     _ arguments: String..., input: Int32? = nil, environment: [String] = []

@@ -51,9 +51,18 @@ struct VirtualMachineKit: Sendable, Codable {
         description: """
           Tests/Interop/Peers/vm/\(name) ended with \(status), see above; the virtual machine tests \
           need what it makes. Run it by itself until it works, and these tests again.
+          \(earlierLog)
           """)
     }
     return HostFiles.lines("/proc/self/fd/\(output.number)").map(String.init)
+  }
+
+  /// What Scripts/test's own run of `guest` said, if it was that which runs the tests.
+  private static var earlierLog: String {
+    let path = folder + "/../../../../.build/interop/guest.log"
+    guard HostFiles.exists(path) else { return "" }
+    return "Before that, in the background of Scripts/test, it said:\n"
+      + HostFiles.lines(path).suffix(40).joined(separator: "\n")
   }
 
   // MARK: Versions

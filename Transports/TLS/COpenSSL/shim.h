@@ -23,7 +23,7 @@ static inline void hp_ctx_set_modes(SSL_CTX *ctx) {
                             SSL_MODE_NO_AUTO_CHAIN);
 }
 
-// No compression (CRIME) and no renegotiation; tickets are stateless.
+// No compression (CRIME) and no renegotiation; with `tickets`, they hold the session themselves.
 static inline void hp_ctx_set_options(SSL_CTX *ctx, int tickets) {
   SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
   if (!tickets) SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
@@ -35,6 +35,10 @@ static inline unsigned long hp_rfc2253_flags(void) {
 
 static inline void hp_ctx_set_session_cache(SSL_CTX *ctx, long mode) {
   SSL_CTX_set_session_cache_mode(ctx, mode);
+}
+
+static inline void hp_ctx_set_session_cache_size(SSL_CTX *ctx, long count) {
+  SSL_CTX_sess_set_cache_size(ctx, count);
 }
 
 static inline void hp_ctx_set_read_ahead(SSL_CTX *ctx, int on) { SSL_CTX_set_read_ahead(ctx, on); }

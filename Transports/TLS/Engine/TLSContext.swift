@@ -48,7 +48,7 @@ final class TLSContext: @unchecked Sendable {
     // From here on deinit frees it.
     SSL_CTX_set_ex_data(pointer, Self.contextIndex, Unmanaged.passUnretained(self).toOpaque())
     hp_ctx_set_modes(pointer)
-    hp_ctx_set_options(pointer, configuration.resumesSessions ? 1 : 0)
+    hp_ctx_set_options(pointer, configuration.resumesSessions && !keepsSessions ? 1 : 0)
     try setVersions()
     try TLSSuites.set(configuration, on: pointer)
     try material.install(on: pointer, role: role, configuration: configuration)
@@ -171,6 +171,16 @@ final class TLSContext: @unchecked Sendable {
 
   // MARK: Sessions
 
+  /// How many sessions a server keeps; the one that was used longest ago gives way. A few KiB each.
+  private static let keptSessions = 1024
+
+  /// Whether a server keeps its sessions, or else puts each into the ticket that stands for it. With a
+  /// client's certificate in it that costs as much again as the rest of the handshake: OpenSSL 3.0
+  /// decodes its public key anew each time that a ticket is opened.
+  private var keepsSessions: Bool {
+    role == .server && configuration.resumesSessions && configuration.clientCertificates != .none
+  }
+
   private func setSessions() {
     guard configuration.resumesSessions else {
       hp_ctx_set_session_cache(pointer, Int(SSL_SESS_CACHE_OFF))
@@ -178,9 +188,11 @@ final class TLSContext: @unchecked Sendable {
       return
     }
     if role == .server {
-      // Tickets only: the server keeps nothing. They are under a key of this context's own, so one
-      // from before a reload means a full handshake. TLS 1.3's are sent when the peer is let in.
-      hp_ctx_set_session_cache(pointer, Int(SSL_SESS_CACHE_OFF))
+      // What clients resume with is of this context's own, so one from before a reload means a full
+      // handshake. TLS 1.3's is sent when the peer is let in.
+      hp_ctx_set_session_cache(
+        pointer, Int(keepsSessions ? SSL_SESS_CACHE_SERVER : SSL_SESS_CACHE_OFF))
+      if keepsSessions { hp_ctx_set_session_cache_size(pointer, Self.keptSessions) }
       SSL_CTX_set_num_tickets(pointer, 0)
       let id = Array("hawsepipe".utf8)
       SSL_CTX_set_session_id_context(pointer, id, UInt32(id.count))

@@ -15,14 +15,15 @@ extension TLSEngine {
       return false
     }
     guard let certificate = X509_STORE_CTX_get0_cert(store) else { return false }
-    certificateProblem = nameProblem(certificate)
+    let names = CertificateNames(certificate)
+    certificateProblem = nameProblem(certificate, names)
     guard certificateProblem == nil else {
       X509_STORE_CTX_set_error(store, X509_V_ERR_HOSTNAME_MISMATCH)
       return false
     }
     let identity = identity(
-      X509Handle(sharing: certificate), sent: X509_STORE_CTX_get0_untrusted(store), first: 1,
-      isVerified: true)
+      X509Handle(sharing: certificate), names, sent: X509_STORE_CTX_get0_untrusted(store),
+      first: 1, isVerified: true)
     verifiedIdentity = identity
     guard admission?.decide(identity) ?? true else {
       X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED)
@@ -38,7 +39,7 @@ extension TLSEngine {
     else { return nil }
     let notAfter = X509Handle(sharing: certificate).notAfter
     if notAfter < CalendarDate.now { return .expiredSince(notAfter) }
-    return nameProblem(certificate)
+    return nameProblem(certificate, CertificateNames(certificate))
   }
 
   private var verifies: Bool {
@@ -47,9 +48,10 @@ extension TLSEngine {
       ? configuration.verification == .full : configuration.clientCertificates != .none
   }
 
-  private func nameProblem(_ certificate: OpaquePointer) -> CertificateProblem? {
+  private func nameProblem(
+    _ certificate: OpaquePointer, _ names: CertificateNames
+  ) -> CertificateProblem? {
     guard !expected.isEmpty else { return nil }
-    let names = CertificateNames(certificate)
     if expected.contains(where: { $0.matches(certificate, names) }) { return nil }
     return .wrongName(names, subject: X509Handle(sharing: certificate).subject)
   }
@@ -102,7 +104,8 @@ extension TLSEngine {
     let isVerified = verifies && leaf != nil && SSL_get_verify_result(ssl) == Int(X509_V_OK)
     // A server's view of the chain lacks the client's own certificate.
     return identity(
-      leaf, sent: SSL_get_peer_cert_chain(ssl), first: context.role == .client ? 1 : 0,
+      leaf, leaf.map { CertificateNames($0) }, sent: SSL_get_peer_cert_chain(ssl),
+      first: context.role == .client ? 1 : 0,
       isVerified: isVerified)
   }
 
@@ -110,9 +113,9 @@ extension TLSEngine {
   ///   - sent: the peer's chain, of which a session that was resumed by a ticket has only the leaf.
   ///   - first: where it goes on behind the leaf.
   private func identity(
-    _ leaf: X509Handle?, sent: OpaquePointer?, first: Int32, isVerified: Bool
+    _ leaf: X509Handle?, _ names: CertificateNames?, sent: OpaquePointer?, first: Int32,
+    isVerified: Bool
   ) -> TLSIdentity {
-    let names = leaf.map { CertificateNames($0) }
     var chain = leaf.map { [$0.summary] } ?? []
     let count = hp_x509_count(sent)
     if leaf != nil, first < count {

@@ -160,7 +160,7 @@ struct ProbeReport: Encodable, Sendable {
 
 extension Duration {
   /// To the microsecond.
-  fileprivate var milliseconds: Double {
+  var milliseconds: Double {
     let (seconds, attoseconds) = components
     let microseconds = Double(seconds) * 1e6 + (Double(attoseconds) / 1e12).rounded()
     return microseconds / 1000

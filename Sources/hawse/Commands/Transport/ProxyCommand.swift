@@ -90,7 +90,7 @@ struct ProxyCommand: AsyncParsableCommand {
       let listener = try await registry.listen(
         at: near,
         options: ListenOptions(
-          logger: logger, plaintext: dialling.plaintext ? .anywhere : .loopbackOnly))
+          logger: logger, plaintext: dialling.reach.plaintext ? .anywhere : .loopbackOnly))
       let relay: Relay
       do {
         relay = try Relay(from: listener, to: far, registry: registry, options: options)
