@@ -8,8 +8,11 @@ final class ServerCall: @unchecked Sendable {
 
   let id: UInt32
   let deadline: NIODeadline?
+  /// A stream's is not kept here: it is its first message.
   let payload: ByteBuffer
   let context: RPCServerContext
+  /// What it keeps of its request, in bytes.
+  let held: Int
   /// What there is of it beside a call, if it is not unary.
   var stream: ServerStream?
   /// The task that runs the handler; nil until it is made, and while it cannot be cancelled since it
@@ -17,7 +20,10 @@ final class ServerCall: @unchecked Sendable {
   var task: Task<Void, Never>?
   var isAnswered = false
 
-  init(id: UInt32, deadline: NIODeadline?, payload: ByteBuffer, context: RPCServerContext) {
+  init(
+    id: UInt32, deadline: NIODeadline?, payload: ByteBuffer, context: RPCServerContext, held: Int
+  ) {
+    self.held = held
     self.id = id
     self.deadline = deadline
     self.payload = payload

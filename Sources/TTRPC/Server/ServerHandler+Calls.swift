@@ -6,7 +6,7 @@ import TransportCore
 extension ServerHandler {
   func run(_ call: ServerCall, _ handler: @escaping RPCUnaryHandler, on execution: RPCExecution) {
     running += 1
-    runningBytes += call.payload.readableBytes
+    runningBytes += call.held
     switch execution {
     case .pool:
       guard let executor, let returns else { return }
@@ -67,7 +67,7 @@ extension ServerHandler {
   /// - Returns: whether ``goOn()`` must follow, and nobody has been told so before.
   func ended(_ call: ServerCall, _ result: Result<ByteBuffer, RPCError>) -> Bool {
     running -= 1
-    runningBytes -= call.payload.readableBytes
+    runningBytes -= call.held
     guard let context else { return false }
     // While requests are served, that goes on anyway.
     let isFirst = !mustGoOn && !isServing

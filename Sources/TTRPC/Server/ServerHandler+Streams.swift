@@ -18,22 +18,24 @@ extension ServerHandler: StreamHost {
     call.stream = stream
     if let first = stream.machine.open(flags, payload) { stream.deliver(first) }
     if kind == .serverStreaming { stream.endInput() }
+    let bytes = call.held
     let invocation = ServerStreamInvocation(handler: handler, stream: stream, context: context)
     runningStreams += 1
+    runningStreamBytes += bytes
     let task: Task<Void, Never>
     switch execution {
     case .pool:
       task = Task {
         let result = await invocation.run()
-        executor.eventLoop.execute { host.value.returned(stream, result) }
+        executor.eventLoop.execute { host.value.returned(stream, bytes, result) }
       }
     case .eventLoop:
       task = Task.immediate(executorPreference: executor) {
         let result = await invocation.run()
         if executor.eventLoop.inEventLoop {
-          host.value.returned(stream, result)
+          host.value.returned(stream, bytes, result)
         } else {
-          executor.eventLoop.execute { host.value.returned(stream, result) }
+          executor.eventLoop.execute { host.value.returned(stream, bytes, result) }
         }
       }
     }
@@ -41,8 +43,11 @@ extension ServerHandler: StreamHost {
   }
 
   /// The handler has returned: what it has put out is written, and then how it ended.
-  private func returned(_ stream: ServerStream, _ result: Result<ByteBuffer?, RPCError>) {
+  private func returned(
+    _ stream: ServerStream, _ bytes: Int, _ result: Result<ByteBuffer?, RPCError>
+  ) {
     runningStreams -= 1
+    runningStreamBytes -= bytes
     guard !stream.machine.hasEnded else { return }
     if let cancellation = stream.cancellation, case .success = result {
       stream.result = .failure(cancellation)

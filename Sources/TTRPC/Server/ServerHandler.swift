@@ -32,8 +32,9 @@ final class ServerHandler: ChannelDuplexHandler {
   var quick = CircularBuffer<(ServerCall, RPCUnaryHandler)>()
   /// Handlers have returned: ``goOn()`` will follow.
   var mustGoOn = false
-  /// The same of streams.
+  /// The same of streams, whose messages the watch counts: these bytes are their metadata.
   var runningStreams = 0
+  var runningStreamBytes = 0
   /// Streams that wait for the channel to take more.
   var waitingStreams = CircularBuffer<ServerStream>()
   let watch: StreamWatch<ServerHandler>
@@ -130,16 +131,25 @@ final class ServerHandler: ChannelDuplexHandler {
     let timeout = request.timeoutNanoseconds
     // The caller has given up already.
     guard timeout >= 0 else { return fail(id, .contextDeadlineExceeded, context) }
-    if case .stream = entry.handler, runningStreams >= configuration.maximumStreams {
-      return fail(id, .tooManyStreams(configuration.maximumStreams), context)
+    var isStream = false
+    if case .stream = entry.handler {
+      isStream = true
+      guard runningStreams < configuration.maximumStreams else {
+        return fail(id, .tooManyStreams(configuration.maximumStreams), context)
+      }
+      // The connection cannot wait for streams to end, as it does for calls: it carries their data.
+      guard runningStreamBytes < configuration.maximumInFlightBytes else {
+        return fail(id, .streamsTooLarge(configuration.maximumInFlightBytes), context)
+      }
     }
     let limit = timeout == 0 ? nil : Duration.nanoseconds(timeout)
     let call = ServerCall(
       id: id, deadline: limit.map { context.eventLoop.now + TimeAmount(clamping: $0) },
-      payload: request.payload,
+      payload: isStream ? ByteBuffer() : request.payload,
       context: RPCServerContext(
         method: entry.method, peer: peer ?? PeerIdentity(), metadata: request.metadata,
-        timeout: limit))
+        timeout: limit),
+      held: isStream ? request.metadataCost : request.heldBytes)
     machine.begin(call)
     noteOpenCalls()
     if let deadline = call.deadline {
@@ -326,6 +336,12 @@ extension RPCError {
 
   fileprivate static var shuttingDown: RPCError {
     RPCError(code: .unavailable, message: "the server is shutting down")
+  }
+
+  fileprivate static func streamsTooLarge(_ limit: Int) -> RPCError {
+    RPCError(
+      code: .resourceExhausted,
+      message: "the metadata of this connection's streams takes more than \(limit) bytes")
   }
 
   fileprivate static func tooManyStreams(_ limit: Int) -> RPCError {

@@ -18,8 +18,9 @@ public struct TTRPCServer: RPCRegistrar, Sendable {
   public struct Configuration: Sendable {
     /// How many handlers of one connection run at once. Beyond it the connection is not read.
     public var maximumInFlight: Int
-    /// How many bytes the requests that run may hold together, of one connection. One request is
-    /// always admitted.
+    /// How many bytes the requests that run may hold together, of one connection: their frames and
+    /// what their metadata takes. One request is always admitted. The metadata of streams is
+    /// counted for itself; one more stream beyond it is answered ResourceExhausted.
     public var maximumInFlightBytes: Int
 
     /// How many streams of one connection may be open at once; one is open until its handler

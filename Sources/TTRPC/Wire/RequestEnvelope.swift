@@ -64,6 +64,13 @@ struct RequestEnvelope {
     metadata.append(value, for: name)
   }
 
+  /// What the metadata takes as strings: a short entry costs much more than it has on the wire.
+  var metadataCost: Int {
+    metadata.entries.reduce(0) { $0 + $1.key.utf8.count + $1.value.utf8.count + 128 }
+  }
+  /// What is kept while a handler has the payload, a slice of the envelope, and the metadata.
+  var heldBytes: Int { bytes.readableBytes + metadataCost }
+
   /// The service's name as text. Bytes that are not UTF-8 are replaced.
   var serviceName: String { text(service) }
   var methodName: String { text(method) }

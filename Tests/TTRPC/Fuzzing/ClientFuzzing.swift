@@ -56,8 +56,8 @@ enum ClientFuzzing {
     func check() throws {
       for (header, data) in try pipe.takeFrames() { try written.take(header, data) }
       try FuzzFailure.unless(
-        handler.account.held < budget.connectionBytes + largestFrame,
-        "the streams hold \(handler.account.held) bytes")
+        handler.watch.account.held < budget.connectionBytes + largestFrame,
+        "the streams hold \(handler.watch.account.held) bytes")
     }
 
     func id() -> UInt32 {
@@ -101,7 +101,8 @@ enum ClientFuzzing {
         let id = id()
         let flags = script.byte()
         let count = script.length()
-        pipe.send(FuzzFrame.bytes(3, id, flags: flags, Array(repeating: 5, count: min(count, 8192))))
+        pipe.send(
+          FuzzFrame.bytes(3, id, flags: flags, Array(repeating: 5, count: min(count, 8192))))
       case 12:
         if script.below(8) == 0, drained < 1 {
           drained += 1
@@ -139,8 +140,8 @@ enum ClientFuzzing {
     }
     pipe.run()
     try FuzzFailure.unless(
-      handler.account.held == 0,
-      "\(handler.account.held) bytes of \(streams) streams are accounted for nobody")
+      handler.watch.account.held == 0,
+      "\(handler.watch.account.held) bytes of \(streams) streams are accounted for nobody")
   }
 
   private static func timeout(_ script: inout FuzzScript) -> Duration? {

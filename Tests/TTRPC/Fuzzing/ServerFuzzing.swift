@@ -54,7 +54,8 @@ enum ServerFuzzing {
         }
         try FuzzFailure.unless(
           header.type == .response
-            || header.type == .data && (header.flags == 0 || header.flags == 5 && header.length == 0),
+            || header.type == .data
+              && (header.flags == 0 || header.flags == 5 && header.length == 0),
           "the server sends what it must not: \(header)")
       }
       let counts = service.counts
@@ -62,8 +63,8 @@ enum ServerFuzzing {
         counts.mostUnary <= configuration.maximumInFlight
           && counts.mostStreams <= configuration.maximumStreams, "too many handlers run")
       try FuzzFailure.unless(
-        handler.account.held < configuration.streams.connectionBytes + largestFrame,
-        "the streams hold \(handler.account.held) bytes")
+        handler.watch.account.held < configuration.streams.connectionBytes + largestFrame,
+        "the streams hold \(handler.watch.account.held) bytes")
       try FuzzFailure.unless(
         pipe.writtenWhileFull <= mostWhileFull, "a peer that reads nothing is sent all")
     }
@@ -144,7 +145,8 @@ enum ServerFuzzing {
     try FuzzFailure.unless(
       handler.pendingCalls == 0 && handler.runningStreams == 0, "calls are left behind")
     try FuzzFailure.unless(
-      handler.account.held == 0, "\(handler.account.held) bytes are accounted for nobody")
+      handler.watch.account.held == 0,
+      "\(handler.watch.account.held) bytes are accounted for nobody")
   }
 
   /// A Request's data and flags: one of the methods, or none.
