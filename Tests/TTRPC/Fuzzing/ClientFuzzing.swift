@@ -101,8 +101,7 @@ enum ClientFuzzing {
         let id = id()
         let flags = script.byte()
         let count = script.length()
-        pipe.send(
-          FuzzFrame.bytes(3, id, flags: flags, Array(repeating: 5, count: min(count, 8192))))
+        pipe.send(FuzzFrame.bytes(3, id, flags: flags, Array(repeating: 5, count: min(count, 8192))))
       case 12:
         if script.below(8) == 0, drained < 1 {
           drained += 1

@@ -54,8 +54,7 @@ enum ServerFuzzing {
         }
         try FuzzFailure.unless(
           header.type == .response
-            || header.type == .data
-              && (header.flags == 0 || header.flags == 5 && header.length == 0),
+            || header.type == .data && (header.flags == 0 || header.flags == 5 && header.length == 0),
           "the server sends what it must not: \(header)")
       }
       let counts = service.counts
