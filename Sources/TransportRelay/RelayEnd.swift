@@ -140,7 +140,7 @@ final class RelayEnd: ChannelDuplexHandler {
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
-    pair.failed(side, error)
+    pair.failed(error)
     hasFailed = true
     context.close(promise: nil)
   }

@@ -127,7 +127,7 @@ final class RelayPair {
   /// A try to dial is none before the bridge begins: another may take its place.
   private func isSide(_ end: RelayEnd) -> Bool { end === near || end === far }
 
-  func failed(_ side: RelayStateMachine.Side, _ error: any Error) {
+  func failed(_ error: any Error) {
     if cause == nil { cause = error }
   }
 

@@ -60,6 +60,47 @@ struct HawseProxyTests {
     }
   }
 
+  @Test("reads its certificates again at SIGHUP, and keeps what works", .timeLimit(.minutes(2)))
+  func reload() async throws {
+    try await TransportBench.use { bench in
+      try await bench.makeCertificates()
+      try await bench.socat("echo.sock", "EXEC:cat")
+      let (proxy, address) = try await bench.proxy(
+        "--tls-profile", "pki/server.profile", "tls://127.0.0.1:0",
+        "unix://\(bench.directory)/echo.sock")
+      func echoes() async throws -> Bool {
+        let result = try await bench.run(
+          "hawse", "dial", "--tls-profile", "pki/client.profile",
+          address.replacing("127.0.0.1", with: "localhost"), input: Array("abc\n".utf8))
+        return result.code == 0 && result.out == "abc\n"
+      }
+      func reloaded(_ count: Int) async throws -> ProxyLine {
+        proxy.signal(SIGHUP)
+        let found = Guarded<ProxyLine?>(nil)
+        try await eventually("it has reloaded: \(proxy.out)") {
+          guard proxy.out.hasSuffix("\n") else { return false }
+          let lines = try ProxyLine.all(proxy.out).filter { $0.event == "reloaded" }
+          found.set(lines.last)
+          return lines.count == count
+        }
+        return try #require(found.value)
+      }
+      #expect(try await echoes())
+      #expect(try await reloaded(1).problems == [])
+      let path = "\(bench.directory)/pki/server.pem"
+      let good = HostFiles.bytes(path)
+      try Data("no certificate".utf8).write(to: URL(filePath: path))
+      let problems = try #require(try await reloaded(2).problems)
+      #expect(problems.count == 1 && problems[0].contains("server.pem"), "\(problems)")
+      #expect(try await echoes())
+      try Data(good).write(to: URL(filePath: path))
+      #expect(try await reloaded(3).problems == [])
+      #expect(try await echoes())
+      proxy.signal(SIGTERM)
+      #expect(try await proxy.result().code == 0)
+    }
+  }
+
   @Test(
     "dials TLS for who speaks none, and the environment names the profile", .timeLimit(.minutes(2)))
   func toTLS() async throws {

@@ -104,7 +104,9 @@ struct TTRPCPeerDeathTests {
         await client.waitUntilClosed()
         #expect(await client.pendingCalls == 0)
         #expect(!client.isConnected)
-        try await eventually("the sockets' end") { Self.sockets(to: server.child.pid) == 0 }
+        try await eventually("the sockets' end", within: .seconds(120)) {
+          Self.sockets(to: server.child.pid) == 0
+        }
       }
     }
     let entries = ledger.now
@@ -128,9 +130,8 @@ struct TTRPCPeerDeathTests {
         try await Task.sleep(for: delay)
         client.signal(SIGKILL)
         _ = try await client.wait()
-        try await eventually("the handlers' and the sockets' end") {
-          let now = service.now
-          return now.began == now.ended && now.asleep == 0 && Self.sockets(to: client.pid) == 0
+        try await eventually("the handlers' and the sockets' end", within: .seconds(120)) {
+          service.isIdle && Self.sockets(to: client.pid) == 0
         }
       }
       let now = service.now

@@ -2,9 +2,10 @@ import NIOCore
 import ProcessSupervision
 import RPCCore
 import SwiftProtobuf
-import TTRPC
 import Testing
 import TransportCore
+
+@testable import TTRPC
 
 /// The largest messages, and streams that nobody reads, between ours and the ttrpc of Debian forky in
 /// Go and in Rust, both ways.
@@ -142,7 +143,7 @@ struct TTRPCPeerLimitTests {
         let large = PeerText(String(repeating: "x", count: 1 << 20))
         while true { try await call.send(large) }
       }
-      try await eventually("a send that waits") {
+      try await eventually("a send that waits", within: .seconds(120)) {
         await client.failure("Echo", timeout: .milliseconds(50))?.reason == .deadline
       }
       sending.cancel()
@@ -157,15 +158,26 @@ struct TTRPCPeerLimitTests {
     }
   }
 
-  @Test("a stream that we do not read does not hold up its connection", arguments: all)
+  @Test("a stream that we do not read is given up, and the others go on", arguments: all)
   func unreadByUs(_ peer: TTRPCPeer) async throws {
-    try await PeerServer.with(peer, threads: .one) { client, _ in
+    try await PeerServer.with(peer, threads: .one) { _, server in
+      // More than the connection may hold: it is not read until the stream is given up.
+      let budget = TTRPCStreamBudget(connectionBytes: 1 << 20, grace: .milliseconds(50))
+      let client = try await server.connect(.init(streams: budget))
       let flood = try await client.serverStreaming(
-        PeerService.method("Flood"), PeerText("1000 100"), returning: PeerText.self,
+        PeerService.method("Flood"), PeerText("1000 10000"), returning: PeerText.self,
         options: .init())
-      for _ in 0..<20 { #expect(try await client.ask("Echo", "still here") == "still here") }
-      flood.cancel()
-      #expect(try await client.ask("Echo", "still here") == "still here")
+      for _ in 0..<20 {
+        let echo = try await client.ask("Echo", "still here")
+        #expect(echo == "still here")
+      }
+      try await eventually("the stream's end", within: .seconds(120)) {
+        await client.pendingCalls == 0
+      }
+      #expect(await flood.failure()?.code == .resourceExhausted)
+      let echo = try await client.ask("Echo", "still here")
+      #expect(echo == "still here")
+      await client.close()
     }
   }
 
@@ -175,7 +187,18 @@ struct TTRPCPeerLimitTests {
     try await service.serve { socket in
       let answer = try await peer.carryOut(at: socket, "unread\tIgnore\t50\t100")
       #expect(answer == "ok still here")
-      try await eventually("the handler's end") { service.now.asleep == 0 }
+      try await eventually("the handler's end", within: .seconds(120)) { service.isIdle }
+    }
+  }
+
+  @Test(
+    "a stream that no handler reads is given up, and its peer's connection goes on", arguments: all)
+  func givenUpByUs(_ peer: TTRPCPeer) async throws {
+    let service = PeerService()
+    try await service.serve(.init(streams: .init(grace: .milliseconds(50)))) { socket in
+      let answer = try await peer.carryOut(at: socket, "unread\tIgnore\t1000\t100")
+      #expect(answer == "ok still here")
+      try await eventually("the handler's end", within: .seconds(120)) { service.isIdle }
     }
   }
 }

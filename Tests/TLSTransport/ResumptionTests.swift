@@ -71,14 +71,29 @@ import TransportCore
     }
   }
 
+  /// A busy machine may take longer to the first connection than a certificate lives: then one that
+  /// lives longer is tried.
   @Test("A session of a certificate that has expired since is not resumed")
   func expired() async throws {
+    for lifetime: Int64 in [8, 25] {
+      if try await expires(after: lifetime) { return }
+    }
+    Issue.record("the certificate expired each time before there was a connection")
+  }
+
+  /// - Returns: whether there was a connection before the certificate expired.
+  private func expires(after lifetime: Int64) async throws -> Bool {
     let pki = try TestPKI()
     try pki.issue(
-      "server", .server, [.dns("build-7.example")], validity: .init(from: -60, until: 8))
+      "server", .server, [.dns("build-7.example")], validity: .init(from: -60, until: lifetime))
     let layer = TLSLayer(pki.client())
-    try await withServer(pki, pki.server()) { _ in
-      await (try connect(pki, pki.client(), layer: layer)).close()
+    return try await withServer(pki, pki.server()) { _ in
+      do {
+        await (try connect(pki, pki.client(), layer: layer)).close()
+      } catch {
+        guard tlsError(error)?.code == .certificateRefused else { throw error }
+        return false
+      }
       try await eventually("the certificate has expired") {
         do {
           await (try connect(pki, pki.client(), layer: layer)).close()
@@ -89,6 +104,7 @@ import TransportCore
           return true
         }
       }
+      return true
     }
   }
 }

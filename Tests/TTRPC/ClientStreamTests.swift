@@ -6,7 +6,7 @@ import TransportCore
 
 @testable import TTRPC
 
-@Suite("The client's streams, against a scripted server", .timeLimit(.minutes(2)))
+@Suite("The client's streams, against a scripted server", .timeLimit(.minutes(5)))
 struct ClientStreamTests {
   static let service = "ttrpc.integration.streaming.Streaming"
   static let bidirectional = RPCMethod(service: service, name: "EchoStream")

@@ -8,7 +8,7 @@ import UnixTransport
 
 @testable import TTRPC
 
-@Suite("How a server ends", .timeLimit(.minutes(2)))
+@Suite("How a server ends", .timeLimit(.minutes(5)))
 struct ServerControlTests {
   static let wait = RPCMethod(service: "t.S", name: "Wait")
   static let echo = RPCMethod(service: "t.S", name: "Echo")
@@ -58,7 +58,7 @@ struct ServerControlTests {
     let calls = (0..<5).map { index in Task { try await call(busy, Self.wait, "\(index)") } }
     try await eventually { server.control.calls == 5 }
     #expect(server.control.connections == 2)
-    let shutdown = Task { await server.control.shutDown(within: .seconds(60)) }
+    let shutdown = Task { await server.control.shutDown(within: .seconds(600)) }
     await idle.waitUntilClosed()
     // Who comes meanwhile is told so, or finds nobody.
     let refused = try await failure { try await call(busy, Self.echo) }
@@ -112,7 +112,7 @@ struct ServerControlTests {
     #expect(server.control.connections == 0)
     // Doing so again does nothing.
     server.control.close()
-    await server.control.shutDown(within: .seconds(60))
+    await server.control.shutDown(within: .seconds(600))
   }
 
   @Test("TestImmediateServerShutdown: a run that begins after the end returns at once")
@@ -122,7 +122,7 @@ struct ServerControlTests {
       let address = TransportAddress(place: .abstract(name: name))
       let listener = try UnixListener(bindingTo: address)
       let control = TTRPCServerControl()
-      if isClosed { control.close() } else { await control.shutDown(within: .seconds(60)) }
+      if isClosed { control.close() } else { await control.shutDown(within: .seconds(600)) }
       try await TTRPCServer().run(on: listener, control: control)
       await #expect(throws: TransportError.self) {
         try await TTRPCClient.connect(to: address, using: connectors)
@@ -149,7 +149,7 @@ struct ServerControlTests {
     if turn % 2 == 0 {
       server.control.close()
     } else {
-      await server.control.shutDown(within: .seconds(60))
+      await server.control.shutDown(within: .seconds(600))
     }
     try await server.ended()
     await server.gate.open()
@@ -187,7 +187,7 @@ struct ServerControlTests {
       RPCMethod(service: "t.S", name: "Stream"), sending: Text.self, returning: Text.self,
       options: .init())
     try await eventually { server.control.calls == 1 }
-    let shutdown = Task { await server.control.shutDown(within: .seconds(60)) }
+    let shutdown = Task { await server.control.shutDown(within: .seconds(600)) }
     for index in 0..<100 {
       try await stream.send(Text.with { $0.value = "\(index)" })
       #expect(try await stream.responses.next()?.value == "\(index)")
@@ -235,7 +235,7 @@ struct ServerControlTests {
       .serializedBytes() as [UInt8]
     try await peer.write(frame(1, 1, request("t.S", "Wait", large)))
     try await eventually { control.calls == 1 }
-    let shutdown = Task { await control.shutDown(within: .seconds(60)) }
+    let shutdown = Task { await control.shutDown(within: .seconds(600)) }
     await gate.open()
     try await eventually { control.calls == 0 }
     #expect(control.connections == 1)

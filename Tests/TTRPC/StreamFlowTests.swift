@@ -6,7 +6,7 @@ import Testing
 @testable import TTRPC
 
 /// What happens to streams that are not read, and to those beside them.
-@Suite("Streams that nobody reads", .timeLimit(.minutes(2)))
+@Suite("Streams that nobody reads", .timeLimit(.minutes(5)))
 struct StreamFlowTests {
   /// Small enough to be exceeded at once, with as short a grace.
   static let tight = TTRPCStreamBudget(
@@ -90,7 +90,7 @@ struct StreamFlowTests {
   func slowReader() async throws {
     try await StreamService.serving(
       StreamService.server(),
-      client: .init(streams: .init(messages: 4, connectionBytes: 64 << 10, grace: .seconds(5)))
+      client: .init(streams: .init(messages: 4, connectionBytes: 64 << 10, grace: .seconds(60)))
     ) { client in
       let numbers = try await client.serverStreaming(
         StreamService.count, Number(20_000), returning: Number.self, options: .init())

@@ -10,8 +10,10 @@ import RPCCore
 /// given up. So a slow reader slows its peer down, and one that has stopped harms nobody for longer
 /// than the grace.
 ///
-/// The grace is counted in several looks, each in a turn of the event loop of its own: a process that
-/// the machine lets wait for long has not given its tasks the chance to take anything.
+/// The grace is counted in several looks. Between two of them a task of the watch's own has had its
+/// turn on the concurrency pool, and so have those that were to take something: on a machine that is
+/// busy with other things they may come late without harm. When the pool itself stands still for
+/// long, there is no waiting for it.
 ///
 /// It belongs to the connection's event loop.
 final class StreamWatch<Host: StreamHost> {
@@ -23,6 +25,8 @@ final class StreamWatch<Host: StreamHost> {
   }
 
   private static var looks: Int { 4 }
+  /// How many times a look is put off for want of a turn on the pool.
+  private static var patience: Int { 40 }
 
   let account: ReceiveAccount
   private let interval: TimeAmount
@@ -30,6 +34,9 @@ final class StreamWatch<Host: StreamHost> {
   /// How many looks in a row have found the connection waiting; nil: it does not.
   private var waiting: Int?
   private var timer: Scheduled<Void>?
+  /// Whether the task of the look to come has had its turn; how many times that was waited for.
+  private var hadTurn = true
+  private var putOff = 0
 
   /// Gives up a stream.
   var giveUp: ((MessageStream<Host>) -> Void)?
@@ -73,11 +80,23 @@ final class StreamWatch<Host: StreamHost> {
 
   private func arm(_ loop: any EventLoop) {
     guard timer == nil, !entries.isEmpty || waiting != nil else { return }
+    if hadTurn { takeTurn(loop) }
     timer = loop.assumeIsolated().scheduleTask(in: interval) { self.look(loop) }
+  }
+
+  private func takeTurn(_ loop: any EventLoop) {
+    hadTurn = false
+    let watch = NIOLoopBound(self, eventLoop: loop)
+    Task { loop.execute { watch.value.hadTurn = true } }
   }
 
   private func look(_ loop: any EventLoop) {
     timer = nil
+    guard hadTurn || putOff == Self.patience else {
+      putOff += 1
+      return arm(loop)
+    }
+    putOff = 0
     let watched = entries
     entries = []
     for entry in watched { look(entry) }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import TLSTransport
 import TransportCore
 
 /// What every command takes that dials or listens, so that addresses name no files.
@@ -12,7 +13,10 @@ struct TLSFlags: ParsableArguments {
         + "\"hawse tls init\".", valueName: "file"))
   var tlsProfile: String?
 
-  func registry() throws -> TransportRegistry {
+  func registry() throws -> TransportRegistry { try transports().registry }
+
+  /// The transports, and the one of their layers that has certificates to read again.
+  func transports() throws -> (registry: TransportRegistry, tls: TLSLayer) {
     let inherited = ProcessInfo.processInfo.environment[Self.variable]
     let profile = tlsProfile ?? inherited.flatMap { $0.isEmpty ? nil : $0 }
     do {

@@ -6,10 +6,14 @@ enum Transports {
   /// All transports of the umbrella; an executable adds what the umbrella leaves out.
   static let registry = TransportRegistry.standard
 
-  /// The same, with the certificates of a profile for TLS.
-  static func registry(tlsProfile: String?) throws(TransportError) -> TransportRegistry {
+  /// The same, with TLS of its own: by a profile, or else as addresses say alone.
+  static func registry(
+    tlsProfile: String?
+  ) throws(TransportError) -> (registry: TransportRegistry, tls: TLSLayer) {
     var registry = registry
-    if let tlsProfile { registry.register(try TLSLayer(profile: tlsProfile)) }
-    return registry
+    let tls: TLSLayer
+    if let tlsProfile { tls = try TLSLayer(profile: tlsProfile) } else { tls = TLSLayer() }
+    registry.register(tls)
+    return (registry, tls)
   }
 }

@@ -76,8 +76,8 @@ extension PeerService {
     defer { folder.remove() }
     let listener = try UnixListener(bindingTo: folder.address)
     let server = server(configuration)
-    try await withThrowingTaskGroup(of: Void.self) { group in
-      group.addTask { try await server.run(on: listener) }
+    try await withThrowingTaskGroup(of: Void.self) { [control] group in
+      group.addTask { try await server.run(on: listener, control: control) }
       try await body(folder.socket)
       group.cancelAll()
       try await group.waitForAll()

@@ -13,6 +13,8 @@ extension Google_Protobuf_StringValue {
 /// hawsepipe.test.Peer (see Peers/ttrpc/peer.proto) as we serve it.
 final class PeerService: Sendable {
   private let counts = Mutex(Counts())
+  /// Ends the server, and counts what it has.
+  let control = TTRPCServerControl()
 
   struct Counts {
     /// Sleeps and Ignores that are under way, and that were ended before their time.
@@ -24,6 +26,13 @@ final class PeerService: Sendable {
   }
 
   var now: Counts { counts.withLock { $0 } }
+
+  /// Whether every handler has ended, and every call and connection with it.
+  var isIdle: Bool {
+    let now = now
+    return now.began == now.ended && now.asleep == 0 && control.calls == 0
+      && control.connections == 0
+  }
 
   static func method(_ name: String) -> RPCMethod {
     RPCMethod(service: "hawsepipe.test.Peer", name: name)

@@ -222,6 +222,7 @@ struct ProxyLine: Decodable {
   var event: String
   var address: String?
   var statistics: Statistics?
+  var problems: [String]?
 
   static func all(_ text: String) throws -> [ProxyLine] {
     try text.split(separator: "\n").map {

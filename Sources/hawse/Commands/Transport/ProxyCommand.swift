@@ -15,7 +15,8 @@ struct ProxyCommand: AsyncParsableCommand {
 
       SIGINT and SIGTERM stop accepting; connections that are there may end by themselves within \
       --drain seconds (a second signal ends them at once). SIGUSR1 prints the counters on standard \
-      error. With --json all that is printed is one JSON object a line, on standard output.
+      error. SIGHUP reads the certificates, keys and CAs of TLS again, which is otherwise done when \
+      they change; where the new ones do not work, those of before stay in use. With --json all that is printed is one JSON object a line, on standard output.
 
       EXAMPLES
         hawse proxy --tls-profile server.profile tls://0.0.0.0:9443 unix:///run/shim.sock
@@ -76,7 +77,7 @@ struct ProxyCommand: AsyncParsableCommand {
 
   func run() async throws {
     try await reporting {
-      let registry = try dialling.tls.registry()
+      let (registry, tls) = try dialling.tls.transports()
       let near = try registry.parse(listen)
       let far = try registry.parse(dial)
       let logger = logging.logger()
@@ -99,7 +100,8 @@ struct ProxyCommand: AsyncParsableCommand {
         throw error
       }
       try await ProxyRun(
-        relay: relay, drain: .seconds(drain), report: ProxyReport(json: json, interval: stats)
+        relay: relay, tls: tls, drain: .seconds(drain),
+        report: ProxyReport(json: json, interval: stats)
       ).run()
     }
   }

@@ -1,4 +1,5 @@
 import Glibc
+import TLSTransport
 import TransportCore
 import TransportRelay
 
@@ -12,6 +13,8 @@ struct ProxyReport: Sendable {
     var event: String
     var address: String?
     var statistics: Counters?
+    /// What could not be reloaded, and why.
+    var problems: [String]?
   }
 
   private struct Counters: Encodable {
@@ -45,6 +48,14 @@ struct ProxyReport: Sendable {
   func statistics(_ statistics: RelayStatistics) { print("statistics", statistics) }
   func stopping(_ statistics: RelayStatistics) { print("stopping", statistics) }
   func stopped(_ statistics: RelayStatistics) { print("stopped", statistics) }
+
+  /// The certificates of TLS, but for those that do not work.
+  func reloaded(_ problems: [TLSError]) {
+    let texts = problems.map { "\($0)" }
+    if json { return print(Line(event: "reloaded", problems: texts)) }
+    for text in texts { Output.note("the TLS credentials of before stay in use: \(text)") }
+    if texts.isEmpty { Output.note("reloaded the TLS credentials") }
+  }
 
   /// Until the task is cancelled: on a terminal a line that is rewritten, to others lines.
   func regularly(_ statistics: @Sendable () -> RelayStatistics) async {

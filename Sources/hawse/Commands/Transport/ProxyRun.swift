@@ -1,17 +1,20 @@
 import Glibc
+import TLSTransport
 import TransportCore
 import TransportRelay
 
 /// A proxy at work: until a signal, and then until its connections have ended.
 struct ProxyRun {
   var relay: Relay
+  /// Its certificates are read again at SIGHUP.
+  var tls: TLSLayer
   var drain: Duration
   var report: ProxyReport
 
   func run() async throws {
     let (signals, arrivals) = AsyncStream<Int32>.makeStream()
     Signals.shared.take { arrivals.yield($0) }
-    let (relay, report, drain) = (relay, report, drain)
+    let (relay, tls, report, drain) = (relay, tls, report, drain)
     let work = Task { () async -> Result<Void, TransportError> in
       do throws(TransportError) {
         return .success(try await relay.run())
@@ -26,9 +29,11 @@ struct ProxyRun {
       for await signal in signals {
         if signal == SIGUSR1 {
           report.statistics(relay.statistics)
+        } else if signal == SIGHUP {
+          report.reloaded(await tls.reload())
         } else if isStopping {
           work.cancel()
-        } else if signal != SIGUSR2 && signal != SIGHUP {
+        } else if signal != SIGUSR2 {
           isStopping = true
           relay.stopAccepting()
           report.stopping(relay.statistics)
