@@ -15,6 +15,19 @@ struct Measurement: Sendable {
   let duration: UInt64
   let isStreaming: Bool
 
+  /// What a task has measured.
+  private struct Sample: Sendable {
+    /// Nanoseconds of those calls that began within the time measured.
+    var latencies: [UInt32] = []
+    /// All that were made.
+    var all = 0
+
+    mutating func add(_ other: Sample) {
+      latencies += other.latencies
+      all += other.all
+    }
+  }
+
   /// Messages of a stream that are on their way.
   private static let window = 16
 
@@ -33,7 +46,7 @@ struct Measurement: Sendable {
     registry.register(UnixConnector())
     let connectors = registry
     let began = now() + warmUp
-    let latencies = try await withThrowingTaskGroup(of: [UInt32].self) { group in
+    let sample = try await withThrowingTaskGroup(of: Sample.self) { group in
       for _ in 0..<connections {
         group.addTask {
           try await withTTRPCClient(to: address, using: connectors) { client in
@@ -41,22 +54,23 @@ struct Measurement: Sendable {
           }
         }
       }
-      return try await group.reduce(into: []) { $0 += $1 }
-    }.sorted()
+      return try await group.reduce(into: Sample()) { $0.add($1) }
+    }
+    let latencies = sample.latencies.sorted()
     guard !latencies.isEmpty else { throw Problem("no call ended in time") }
     let seconds = Double(duration) / 1e9
     let (p50, p99) = (latencies[latencies.count / 2], latencies[latencies.count * 99 / 100])
     print(
       """
-      {"calls": \(latencies.count), "seconds": \(seconds), \
+      {"calls": \(latencies.count), "all": \(sample.all), "seconds": \(seconds), \
       "p50": \(Double(p50) / 1e3), "p99": \(Double(p99) / 1e3)}
       """)
   }
 
   private func calls(
     on client: TTRPCClient, from began: UInt64, to ends: UInt64
-  ) async throws -> [UInt32] {
-    try await withThrowingTaskGroup(of: [UInt32].self) { group in
+  ) async throws -> Sample {
+    try await withThrowingTaskGroup(of: Sample.self) { group in
       for _ in 0..<inFlight {
         group.addTask {
           isStreaming
@@ -64,25 +78,26 @@ struct Measurement: Sendable {
             : try await echo(on: client, from: began, to: ends)
         }
       }
-      return try await group.reduce(into: []) { $0 += $1 }
+      return try await group.reduce(into: Sample()) { $0.add($1) }
     }
   }
 
   /// - Returns: the nanoseconds that the calls took that began within the time measured.
   private func echo(
     on client: TTRPCClient, from began: UInt64, to ends: UInt64
-  ) async throws -> [UInt32] {
-    var latencies: [UInt32] = []
+  ) async throws -> Sample {
+    var sample = Sample()
     var message = Google_Protobuf_BytesValue()
     message.value = .init(repeating: 0, count: bytes)
     while true {
       let start = now()
-      if start > ends { return latencies }
+      if start > ends { return sample }
       let answer = try await client.unary(
         EchoServer.echo, message, returning: Google_Protobuf_BytesValue.self,
         options: RPCCallOptions())
       guard answer.value.count == bytes else { throw Problem("an answer is not what was sent") }
-      if start > began { latencies.append(UInt32(clamping: now() - start)) }
+      sample.all += 1
+      if start > began { sample.latencies.append(UInt32(clamping: now() - start)) }
     }
   }
 }
@@ -91,8 +106,8 @@ extension Measurement {
   /// One stream with a window of messages on their way: one is sent for each that has come back.
   private func stream(
     on client: TTRPCClient, from began: UInt64, to ends: UInt64
-  ) async throws -> [UInt32] {
-    var latencies: [UInt32] = []
+  ) async throws -> Sample {
+    var sample = Sample()
     var message = Google_Protobuf_BytesValue()
     message.value = .init(repeating: 0, count: bytes)
     let call = try await client.bidirectional(
@@ -109,9 +124,10 @@ extension Measurement {
       let time = now()
       if time > ends {
         try await call.finishSending()
-        return latencies
+        return sample
       }
-      if sent[index] > began { latencies.append(UInt32(clamping: time - sent[index])) }
+      sample.all += 1
+      if sent[index] > began { sample.latencies.append(UInt32(clamping: time - sent[index])) }
       sent[index] = time
       index = (index + 1) % Self.window
       try await call.send(message)
