@@ -110,7 +110,10 @@ struct TTRPCPeerReconnectTests {
       await service.control.shutDown(within: .seconds(60))
       #expect(service.isIdle)
       let both = try await answers
-      #expect(both[0] == "ok slept")
+      // ttrpc-rust hands an answer to a task of its own, and an end of the connection that is read right
+      // behind it overtakes that.
+      let overtaken = "failed socket err: early eof"
+      #expect(both[0] == "ok slept" || (peer == .rust && both[0] == overtaken), "\(both)")
       // The second call comes too late, or finds the connection closed.
       if isAsleep { #expect(!both[1].hasPrefix("ok")) }
     }
