@@ -19,6 +19,8 @@ struct TTRPCPeerReconnectTests {
       to: folder.address, using: PeerServer.connectors, options: PeerServer.patience)
     for _ in 0..<5 {
       let child = try await peer.serve(at: folder.socket)
+      // Also when something fails.
+      defer { child.signal(SIGKILL) }
       #expect(try await client.ask("Process") == "\(child.pid)")
       async let sleeping = client.failure("Sleep", "600000", timeout: nil)
       try await eventually("the call's arrival", within: .seconds(120)) {
@@ -40,11 +42,13 @@ struct TTRPCPeerReconnectTests {
       to: folder.address, using: PeerServer.connectors, options: PeerServer.patience,
       configuration: .init(retry: .init { $0.name == "Sleep" }))
     let first = try await peer.serve(at: folder.socket)
+    defer { first.signal(SIGKILL) }
     let sleeper = try await Sleeper.begin(with: client, watchedBy: client)
     first.signal(SIGKILL)
     _ = try await first.wait()
     unlink(folder.socket)
     let second = try await peer.serve(at: folder.socket)
+    defer { second.signal(SIGKILL) }
     #expect(try await sleeper.answer() == "slept")
     second.signal(SIGKILL)
     _ = try await second.wait()
