@@ -1,4 +1,5 @@
 import Glibc
+import NIOCore
 import ProcessSupervision
 import RPCCore
 import SwiftProtobuf
@@ -87,6 +88,46 @@ struct TTRPCGoTests {
       let late = await Self.failure(client, "Hang", timeout: .milliseconds(50))
       #expect(late?.code == .deadlineExceeded)
       #expect(try await Self.call(client, "Echo", "still here") == "still here")
+    }
+  }
+
+  @Test("each code of a Go server arrives with its text and its details")
+  func clientErrors() async throws {
+    try await withGoServer { client, _ in
+      for code in Int32(1)...16 {
+        let error = await Self.failure(client, "FailWith", "\(code) no such thing")
+        #expect(error?.code.rawValue == code)
+        #expect(error?.message == "no such thing")
+        #expect(error?.details == [PeerService.detail(of: "no such thing")])
+      }
+      let echo = try await Self.call(client, "Echo", "still here")
+      #expect(echo == "still here")
+    }
+  }
+
+  @Test("a stream that a Go server without streams is asked for fails, and nothing else does")
+  func clientStreams() async throws {
+    try await withGoServer { client, _ in
+      for kind in [RPCStreamKind.clientStreaming, .serverStreaming, .bidirectional] {
+        let method = RPCMethod(service: "t.S", name: "Stream")
+        let request = kind == .serverStreaming ? ByteBuffer() : nil
+        let stream = try await client.open(method, kind: kind, request: request, options: .init())
+        if kind != .serverStreaming {
+          // It ignores what it does not know. Sending fails when its answer has come before.
+          try? await stream.send(ByteBuffer(string: "x"))
+          try await stream.finishSending()
+        }
+        let error = await rpcFailure("a stream") { _ = try await stream.next() }
+        #expect(error?.code == .unimplemented)
+        #expect(error?.message == "method Stream")
+        #expect(try await Self.call(client, "Echo", "still here") == "still here")
+      }
+      // A unary method that is called as a stream answers once, and so ends it.
+      let echo = RPCMethod(service: "t.S", name: "Echo")
+      let texts = try await client.serverStreaming(
+        echo, Text.with { $0.value = "hi" }, returning: Text.self, options: .init()
+      ).texts()
+      #expect(texts == ["hi"])
     }
   }
 
@@ -182,6 +223,13 @@ struct TTRPCGoTests {
     server.register(RPCMethod(service: "t.S", name: "Fail")) { (text: Text, _) -> Text in
       throw RPCError(code: .notFound, message: text.value)
     }
+    server.register(RPCMethod(service: "t.S", name: "FailWith")) { (what: Text, _) -> Text in
+      throw PeerService.failure(what.value)
+    }
+    server.registerBidirectional(RPCMethod(service: "t.S", name: "Stream")) {
+      (texts: RPCReader<Text>, answers: RPCWriter<Text>, _) in
+      for try await text in texts { try await answers.send(text) }
+    }
     server.register(RPCMethod(service: "t.S", name: "Letters")) { (size: Text, _) in
       Text.with { $0.value = String(repeating: "x", count: Int(size.value) ?? 0) }
     }
@@ -218,6 +266,27 @@ struct TTRPCGoTests {
       #expect(try await peer.run("call", path, "Nope", "", "60s") == "error 12 method Nope")
       let late = try await peer.run("call", path, "Hang", "", "50ms")
       #expect(late.contains("context deadline exceeded"))
+    }
+  }
+
+  @Test("each of our codes reaches a Go client with its text and its details")
+  func serverErrors() async throws {
+    try await withOurServer { peer, path in
+      for code in 1...16 {
+        let answer = try await peer.run("call", path, "FailWith", "\(code) no", "60s")
+        #expect(
+          answer
+            == "error \(code) no type.googleapis.com/google.protobuf.StringValue:0a026e6f")
+      }
+    }
+  }
+
+  @Test("a Go client without streams that calls a stream of ours fails, and our server goes on")
+  func serverStreams() async throws {
+    try await withOurServer { peer, path in
+      let answer = try await peer.run("call", path, "Stream", "hi", "60s")
+      #expect(answer == "error 2 unknown message type received")
+      #expect(try await peer.run("call", path, "Echo", "hi", "60s") == "ok hi")
     }
   }
 

@@ -127,6 +127,7 @@ struct TTRPCPeerDeathTests {
     try await service.serve { [delays] socket in
       for delay in delays {
         let client = try await TTRPCPeer.go.start(at: socket, "churn")
+        defer { client.signal(SIGKILL) }
         try await Task.sleep(for: delay)
         client.signal(SIGKILL)
         _ = try await client.wait()

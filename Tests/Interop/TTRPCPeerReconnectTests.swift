@@ -19,6 +19,8 @@ struct TTRPCPeerReconnectTests {
       to: folder.address, using: PeerServer.connectors, options: PeerServer.patience)
     for _ in 0..<5 {
       let child = try await peer.serve(at: folder.socket)
+      // Also when something fails.
+      defer { child.signal(SIGKILL) }
       #expect(try await client.ask("Process") == "\(child.pid)")
       async let sleeping = client.failure("Sleep", "600000", timeout: nil)
       try await eventually("the call's arrival", within: .seconds(120)) {
@@ -40,11 +42,13 @@ struct TTRPCPeerReconnectTests {
       to: folder.address, using: PeerServer.connectors, options: PeerServer.patience,
       configuration: .init(retry: .init { $0.name == "Sleep" }))
     let first = try await peer.serve(at: folder.socket)
+    defer { first.signal(SIGKILL) }
     let sleeper = try await Sleeper.begin(with: client, watchedBy: client)
     first.signal(SIGKILL)
     _ = try await first.wait()
     unlink(folder.socket)
     let second = try await peer.serve(at: folder.socket)
+    defer { second.signal(SIGKILL) }
     #expect(try await sleeper.answer() == "slept")
     second.signal(SIGKILL)
     _ = try await second.wait()
@@ -110,7 +114,10 @@ struct TTRPCPeerReconnectTests {
       await service.control.shutDown(within: .seconds(60))
       #expect(service.isIdle)
       let both = try await answers
-      #expect(both[0] == "ok slept")
+      // ttrpc-rust hands an answer to a task of its own, and an end of the connection that is read right
+      // behind it overtakes that.
+      let overtaken = "failed socket err: early eof"
+      #expect(both[0] == "ok slept" || (peer == .rust && both[0] == overtaken), "\(both)")
       // The second call comes too late, or finds the connection closed.
       if isAsleep { #expect(!both[1].hasPrefix("ok")) }
     }

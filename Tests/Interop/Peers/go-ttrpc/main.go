@@ -2,7 +2,7 @@
 // the Go implementation that Debian packages.
 //
 //	peer serve PATH                             prints "ready" and serves until it is killed
-//	peer call PATH METHOD TEXT TIMEOUT [K=V]... prints "ok TEXT" or "error CODE MESSAGE"
+//	peer call PATH METHOD TEXT TIMEOUT [K=V]... prints "ok TEXT" or "error CODE MESSAGE DETAIL..."
 //	peer many PATH COUNT                        makes COUNT calls at once, prints "ok COUNT"
 //
 // Messages are google.protobuf.StringValue. A TEXT of the form "size:N" stands for N letters, and
@@ -21,11 +21,15 @@ import (
 
 	"github.com/containerd/ttrpc"
 	"github.com/gogo/protobuf/types"
+	"github.com/golang/protobuf/ptypes/any"
+	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
 
 const service = "t.S"
+
+const detailType = "type.googleapis.com/google.protobuf.StringValue"
 
 func main() {
 	if len(os.Args) < 3 {
@@ -88,6 +92,21 @@ func serve(path string) {
 		"Fail": method(func(_ context.Context, text string) (string, error) {
 			return "", status.Error(codes.NotFound, text)
 		}),
+		"FailWith": method(func(_ context.Context, what string) (string, error) {
+			parts := strings.SplitN(what, " ", 2)
+			code, err := strconv.Atoi(parts[0])
+			if err != nil {
+				return "", err
+			}
+			detail, err := (&types.StringValue{Value: parts[1]}).Marshal()
+			if err != nil {
+				return "", err
+			}
+			return "", status.ErrorProto(&spb.Status{
+				Code: int32(code), Message: parts[1],
+				Details: []*any.Any{{TypeUrl: detailType, Value: detail}},
+			})
+		}),
 		"Letters": method(func(_ context.Context, size string) (string, error) {
 			return expand("size:" + size), nil
 		}),
@@ -129,7 +148,11 @@ func call(path string, args []string) {
 	request := &types.StringValue{Value: expand(args[1])}
 	if err := dial(path).Call(ctx, service, args[0], request, &response); err != nil {
 		st, _ := status.FromError(err)
-		fmt.Printf("error %d %s\n", st.Code(), st.Message())
+		fmt.Printf("error %d %s", st.Code(), st.Message())
+		for _, detail := range st.Proto().GetDetails() {
+			fmt.Printf(" %s:%x", detail.TypeUrl, detail.Value)
+		}
+		fmt.Println()
 		return
 	}
 	text := response.Value
