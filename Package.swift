@@ -54,8 +54,8 @@ func transportTests(_ folder: String, _ dependencies: [Target.Dependency] = []) 
   tests(
     "\(folder)Transport",
     [
-      "TransportConformance", "TransportCore", "LinuxSystem", "CLinux", nioCore, nioPosix,
-      nioEmbedded, logging,
+      "TransportConformance", "DispatchSupport", "TransportCore", "LinuxSystem", "CLinux", nioCore,
+      nioPosix, nioEmbedded, logging,
     ] + dependencies)
 }
 
@@ -117,6 +117,7 @@ let package = Package(
     transport("Exec", ["ProcessSupervision"]),
     library(
       "TransportRelay", ["TransportCore", "LinuxSystem", "CLinux", nioCore, nioPosix, logging]),
+    library("DispatchSupport", at: "Tests/DispatchSupport", []),
     library(
       "TransportConformance", at: "Tests/TransportConformance",
       ["TransportCore", "LinuxSystem", nioCore, nioPosix, logging]),
@@ -183,7 +184,8 @@ let package = Package(
     .testTarget(
       name: "TransportConformanceTests",
       dependencies: [
-        "TransportConformance", "TransportCore", "MemoryTransport", "UnixTransport", nioCore,
+        "TransportConformance", "DispatchSupport", "TransportCore", "MemoryTransport",
+        "UnixTransport", nioCore,
         nioPosix,
       ],
       path: "Tests/TransportConformanceTests", swiftSettings: strict),

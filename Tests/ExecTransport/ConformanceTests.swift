@@ -1,3 +1,4 @@
+import DispatchSupport
 import ExecTransport
 import Glibc
 import NIOCore
@@ -17,14 +18,16 @@ import UnixTransport
 
   @Test("A lack of descriptors is survived, and none is left behind or to other programs")
   func alone() async {
-    await #expect(processExitsWith: .success) {
-      try await ReachedByCommand.run { subject in
-        for check in ConformanceCheck.alone(for: subject) {
-          do {
-            try await check.run(against: subject)
-          } catch {
-            // As a text: the error itself would not get out of the process.
-            Issue.record("\(error)")
+    await besideDispatch {
+      await #expect(processExitsWith: .success) {
+        try await ReachedByCommand.run { subject in
+          for check in ConformanceCheck.alone(for: subject) {
+            do {
+              try await check.run(against: subject)
+            } catch {
+              // As a text: the error itself would not get out of the process.
+              Issue.record("\(error)")
+            }
           }
         }
       }

@@ -1,3 +1,4 @@
+import DispatchSupport
 import FileDescriptorTransport
 import Glibc
 import NIOCore
@@ -73,15 +74,17 @@ import UnixTransport
 
   @Test("A lack of descriptors is survived, and none is left behind or to other programs")
   func alone() async {
-    await #expect(processExitsWith: .success) {
-      for kind in ConformanceTests.Kind.allCases {
-        for subject in [InheritedPairs(kind).subject, ConformanceTests.listeners(kind)] {
-          for check in ConformanceCheck.alone(for: subject) {
-            do {
-              try await check.run(against: subject)
-            } catch {
-              // As a text: the error itself would not get out of the process.
-              Issue.record("\(error)")
+    await besideDispatch {
+      await #expect(processExitsWith: .success) {
+        for kind in ConformanceTests.Kind.allCases {
+          for subject in [InheritedPairs(kind).subject, ConformanceTests.listeners(kind)] {
+            for check in ConformanceCheck.alone(for: subject) {
+              do {
+                try await check.run(against: subject)
+              } catch {
+                // As a text: the error itself would not get out of the process.
+                Issue.record("\(error)")
+              }
             }
           }
         }

@@ -1,3 +1,4 @@
+import DispatchSupport
 import Testing
 import TransportConformance
 
@@ -17,13 +18,15 @@ import TransportConformance
 @Suite struct LonelyChecksTests {
   @Test("A lack of descriptors is survived on unix sockets, and none is left behind")
   func unix() async {
-    await #expect(processExitsWith: .success) {
-      for check in ConformanceCheck.alone(for: .unix) {
-        do {
-          try await check.run(against: .unix)
-        } catch {
-          // As a text: the error itself would not get out of the process.
-          Issue.record("\(error)")
+    await besideDispatch {
+      await #expect(processExitsWith: .success) {
+        for check in ConformanceCheck.alone(for: .unix) {
+          do {
+            try await check.run(against: .unix)
+          } catch {
+            // As a text: the error itself would not get out of the process.
+            Issue.record("\(error)")
+          }
         }
       }
     }
@@ -31,13 +34,15 @@ import TransportConformance
 
   @Test("Nothing is left behind in memory")
   func memory() async {
-    await #expect(processExitsWith: .success) {
-      for check in ConformanceCheck.alone(for: .memory) {
-        do {
-          try await check.run(against: .memory)
-        } catch {
-          // As a text: the error itself would not get out of the process.
-          Issue.record("\(error)")
+    await besideDispatch {
+      await #expect(processExitsWith: .success) {
+        for check in ConformanceCheck.alone(for: .memory) {
+          do {
+            try await check.run(against: .memory)
+          } catch {
+            // As a text: the error itself would not get out of the process.
+            Issue.record("\(error)")
+          }
         }
       }
     }

@@ -81,8 +81,18 @@ private final class Shortage: Sendable {
   private let before: rlimit
   private let taken: [CInt]
 
-  /// Takes them until none has become free for a while: what was closed last is not gone at once.
+  /// Takes them when none has been closed for a while: what was closed last is not gone at once.
+  ///
+  /// It does not wait while it has them: what the process itself needs one for would fail.
   init() async throws {
+    var quietRounds = 0
+    var count = try openDescriptors().count
+    while quietRounds < 5 {
+      try await Task.sleep(for: .milliseconds(50))
+      let now = try openDescriptors().count
+      quietRounds = now == count ? quietRounds + 1 : 0
+      count = now
+    }
     var limit = rlimit()
     getrlimit(Self.resource, &limit)
     before = limit
@@ -90,15 +100,7 @@ private final class Shortage: Sendable {
     limit.rlim_cur = min(limit.rlim_cur, 256)
     guard setrlimit(Self.resource, &limit) == 0 else { throw SystemError.last("setrlimit") }
     var taken: [CInt] = []
-    var quietRounds = 0
-    while quietRounds < 5 {
-      let count = taken.count
-      while case let next = open("/dev/null", O_RDONLY | O_CLOEXEC), next >= 0 {
-        taken.append(next)
-      }
-      quietRounds = taken.count == count ? quietRounds + 1 : 0
-      try await Task.sleep(for: .milliseconds(50))
-    }
+    while case let next = open("/dev/null", O_RDONLY | O_CLOEXEC), next >= 0 { taken.append(next) }
     self.taken = taken
   }
 
