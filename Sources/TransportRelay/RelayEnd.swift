@@ -133,8 +133,11 @@ final class RelayEnd: ChannelDuplexHandler {
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
     if let event = event as? ChannelEvent, event == .inputClosed {
       if pair.isBegun { passOn() }
-      hasEndedInput = true
-      pair.inputEnded(self)
+      // An end behind a failure is not one in order.
+      if !hasFailed {
+        hasEndedInput = true
+        pair.inputEnded(self)
+      }
     }
     context.fireUserInboundEventTriggered(event)
   }

@@ -113,13 +113,28 @@ final class RelayFixture: Sendable {
 /// Unix sockets whose connections are over when the dialer hears of them.
 struct OverWhenConnected: Connector {
   let transport = "unix"
+  /// Whether it tells a failure in front of the end of its input, as a command that failed does.
+  var failsAtEnd = false
+
+  private final class Failing: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    struct Failure: Error {}
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+      if case ChannelEvent.inputClosed = event { context.fireErrorCaught(Failure()) }
+      context.fireUserInboundEventTriggered(event)
+    }
+  }
 
   func attempt(
     _ address: TransportAddress, options: ConnectOptions,
     configure: @escaping @Sendable (any Channel) throws -> Void
   ) async throws(AttemptFailure) -> Connection {
-    let connection = try await UnixConnector().attempt(
-      address, options: options, configure: configure)
+    let failsAtEnd = failsAtEnd
+    let connection = try await UnixConnector().attempt(address, options: options) { channel in
+      if failsAtEnd { try channel.pipeline.syncOperations.addHandler(Failing()) }
+      try configure(channel)
+    }
     do {
       try await connection.channel.closeFuture.get()
     } catch {

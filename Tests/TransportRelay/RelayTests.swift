@@ -173,6 +173,17 @@ struct RelayTests {
     }
   }
 
+  @Test("a far side that failed before the bridge began has failed, also when its input ended then")
+  func farFailedAtOnce() async throws {
+    try await RelayFixture.use(connector: OverWhenConnected(failsAtEnd: true)) { fixture in
+      let near = try fixture.connect()
+      let far = try await fixture.accept()
+      fixture.close(far)
+      #expect(try await near.read().isEnded)
+      try await fixture.eventually("it is counted") { $0.open == 0 && $0.broken == 1 }
+    }
+  }
+
   @Test("a peer that the policy does not let in is counted, and nobody is dialled for it")
   func refused() async throws {
     var options = RelayOptions()
