@@ -117,7 +117,9 @@ let package = Package(
     transport("Exec", ["ProcessSupervision"]),
     library(
       "TransportRelay", ["TransportCore", "LinuxSystem", "CLinux", nioCore, nioPosix, logging]),
+    // What several test targets need.
     library("DispatchSupport", at: "Tests/DispatchSupport", []),
+    library("RPCLoopback", at: "Tests/RPCLoopback", ["RPCCore", nioCore]),
     library(
       "TransportConformance", at: "Tests/TransportConformance",
       ["TransportCore", "LinuxSystem", nioCore, nioPosix, logging]),
@@ -195,8 +197,8 @@ let package = Package(
     tests(
       "RPCCore",
       [
-        "TransportCore", nioCore, protobuf, logging, coreMetrics, metricsTestKit, tracing,
-        inMemoryTracing,
+        "RPCLoopback", "TransportCore", nioCore, protobuf, logging, coreMetrics, metricsTestKit,
+        tracing, inMemoryTracing,
       ]),
     tests(
       "TTRPC",
@@ -204,8 +206,8 @@ let package = Package(
     .testTarget(
       name: "ProtocGenSwiftTTRPCTests",
       dependencies: [
-        "protoc-gen-swift-ttrpc", "RPCCore", "TransportCore", "ProcessSupervision", "LinuxSystem",
-        nioCore, protobuf, protobufPlugin,
+        "protoc-gen-swift-ttrpc", "RPCCore", "RPCLoopback", "TransportCore", "ProcessSupervision",
+        "LinuxSystem", nioCore, protobuf, protobufPlugin,
       ],
       path: "Tests/ProtocGenSwiftTTRPC", exclude: ["Protos", "golden.txt"],
       swiftSettings: strict),

@@ -1,4 +1,5 @@
 import RPCCore
+import RPCLoopback
 import SwiftProtobuf
 import Testing
 

@@ -1,5 +1,6 @@
 import NIOCore
 import RPCCore
+import RPCLoopback
 import SwiftProtobuf
 import Synchronization
 import Testing
@@ -121,7 +122,7 @@ private final class Log: Sendable {
 @Suite struct InterceptorTests {
   @Test("No interceptors change nothing", arguments: Shape.allCases)
   fileprivate func none(_ shape: Shape) async throws {
-    var server = LocalCalls()
+    var server = Loopback()
     server.intercept(with: []) { Shape.register(on: &$0) }
     #expect(try await shape.call(server.intercepted(by: [])) == "ab")
   }
@@ -131,7 +132,7 @@ private final class Log: Sendable {
     arguments: Shape.allCases)
   fileprivate func clientChain(_ shape: Shape) async throws {
     let log = Log()
-    var server = LocalCalls()
+    var server = Loopback()
     Shape.register(on: &server)
     let caller = server.intercepted(by: (1...5).map { Marker(name: "\($0)", log: log) })
     #expect(try await shape.call(caller) == "ab")
@@ -143,7 +144,7 @@ private final class Log: Sendable {
     arguments: Shape.allCases)
   fileprivate func serverChain(_ shape: Shape) async throws {
     let log = Log()
-    var server = LocalCalls()
+    var server = Loopback()
     server.intercept(with: [Marker(name: "1", log: log)]) { server in
       server.intercept(with: (2...5).map { Marker(name: "\($0)", log: log) }) {
         Shape.register(on: &$0)
@@ -178,7 +179,7 @@ private final class Log: Sendable {
       }
     }
     let method = RPCMethod(service: "t.S", name: "M")
-    var server = LocalCalls()
+    var server = Loopback()
     server.register(method) { (_: Text, context) in
       Text("\(context.metadata["added"] ?? "no") \(context.timeout ?? .zero)")
     }
@@ -205,7 +206,7 @@ private final class Log: Sendable {
         next: nonisolated(nonsending) (any RPCStream, RPCServerContext) async throws -> ByteBuffer?
       ) async throws -> ByteBuffer? { throw Self.error }
     }
-    var server = LocalCalls()
+    var server = Loopback()
     server.intercept(with: [Refusing()]) { Shape.register(on: &$0) }
     let error = await #expect(throws: RPCError.self) { _ = try await shape.call(server) }
     #expect(error?.code == .permissionDenied)
@@ -219,7 +220,7 @@ private final class Log: Sendable {
       func take() -> RPCCallRecord? { records.withLock { $0.isEmpty ? nil : $0.removeFirst() } }
     }
     let (near, far) = (Observer(), Observer())
-    var server = LocalCalls()
+    var server = Loopback()
     server.intercept(with: [far]) { Shape.register(on: &$0) }
     let caller = server.intercepted(by: [near])
 

@@ -4,6 +4,7 @@ import Logging
 import MetricsTestKit
 import NIOCore
 import RPCCore
+import RPCLoopback
 import SwiftProtobuf
 import Synchronization
 import Testing
@@ -33,7 +34,7 @@ private typealias Text = Google_Protobuf_StringValue
     let lines = LogLines()
     var logger = Logger(label: "test") { _ in lines }
     logger.logLevel = .trace
-    var server = LocalCalls()
+    var server = Loopback()
     Self.register(on: &server)
     let caller = server.intercepted(by: [RPCLoggingInterceptor(logger)])
     try await Self.call(Self.echo, caller)
@@ -48,7 +49,7 @@ private typealias Text = Google_Protobuf_StringValue
   @Test("Metrics count calls by method and code, and time them")
   func metrics() async throws {
     let factory = TestMetrics()
-    var server = LocalCalls()
+    var server = Loopback()
     server.intercept(with: [RPCMetricsInterceptor(factory: factory)]) { Self.register(on: &$0) }
     for _ in 0..<3 { try await Self.call(Self.echo, server) }
     await #expect(throws: RPCError.self) { try await Self.call(Self.fail, server) }
@@ -73,7 +74,7 @@ private typealias Text = Google_Protobuf_StringValue
     let tracer = InMemoryTracer()
     let tracing = RPCTracingInterceptor(tracer: tracer)
     let seen = Mutex<ServiceContext?>(nil)
-    var server = LocalCalls()
+    var server = Loopback()
     server.intercept(with: [tracing]) { server in
       server.register(Self.echo) { (text: Text, _) in
         seen.withLock { $0 = ServiceContext.current }

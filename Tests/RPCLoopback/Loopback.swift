@@ -1,21 +1,23 @@
-import NIOCore
-import RPCCore
-import Synchronization
+public import NIOCore
+public import RPCCore
+internal import Synchronization
 
 /// A server and its client without anything between them: what is registered here is called here.
-struct Loopback: RPCRegistrar, RPCCaller {
+public struct Loopback: RPCRegistrar, RPCCaller {
   private var unary: [RPCMethod: RPCUnaryHandler] = [:]
   private var streaming: [RPCMethod: (kind: RPCStreamKind, handler: RPCStreamHandler)] = [:]
-  private(set) var executions: [RPCMethod: RPCExecution] = [:]
+  public private(set) var executions: [RPCMethod: RPCExecution] = [:]
 
-  mutating func register(
+  public init() {}
+
+  public mutating func register(
     _ method: RPCMethod, execution: RPCExecution, unary handler: @escaping RPCUnaryHandler
   ) {
     unary[method] = handler
     executions[method] = execution
   }
 
-  mutating func register(
+  public mutating func register(
     _ method: RPCMethod, kind: RPCStreamKind, execution: RPCExecution,
     stream handler: @escaping RPCStreamHandler
   ) {
@@ -23,20 +25,20 @@ struct Loopback: RPCRegistrar, RPCCaller {
     executions[method] = execution
   }
 
-  nonisolated(nonsending) func call(
+  public nonisolated(nonsending) func call(
     _ method: RPCMethod, payload: ByteBuffer, options: RPCCallOptions
-  ) async throws(RPCCore.RPCError) -> ByteBuffer {
+  ) async throws(RPCError) -> ByteBuffer {
     guard let handler = unary[method] else { throw Self.unimplemented(method) }
     do {
       return try await handler(payload, Self.context(method, options))
     } catch {
-      throw Self.status(error)
+      throw RPCError(error)
     }
   }
 
-  nonisolated(nonsending) func open(
+  public nonisolated(nonsending) func open(
     _ method: RPCMethod, kind: RPCStreamKind, request: ByteBuffer?, options: RPCCallOptions
-  ) async throws(RPCCore.RPCError) -> any RPCStream {
+  ) async throws(RPCError) -> any RPCStream {
     guard let (registered, handler) = streaming[method], registered == kind else {
       throw Self.unimplemented(method)
     }
@@ -53,7 +55,7 @@ struct Loopback: RPCRegistrar, RPCCaller {
         if let response { responses.put(response) }
         responses.finish(nil)
       } catch {
-        responses.finish(Self.status(error))
+        responses.finish(RPCError(error))
       }
     }
     return near
@@ -63,12 +65,8 @@ struct Loopback: RPCRegistrar, RPCCaller {
     RPCServerContext(method: method, metadata: options.metadata, timeout: options.timeout)
   }
 
-  private static func unimplemented(_ method: RPCMethod) -> RPCCore.RPCError {
-    RPCCore.RPCError(code: .unimplemented, message: method.path)
-  }
-
-  private static func status(_ error: any Error) -> RPCCore.RPCError {
-    (error as? RPCCore.RPCError) ?? RPCCore.RPCError(code: .unknown, message: "\(error)")
+  private static func unimplemented(_ method: RPCMethod) -> RPCError {
+    RPCError(code: .unimplemented, message: method.path)
   }
 }
 
@@ -81,20 +79,20 @@ private final class LoopbackStream: RPCStream {
     self.outgoing = outgoing
   }
 
-  nonisolated(nonsending) func send(_ message: ByteBuffer) async throws(RPCCore.RPCError) {
+  nonisolated(nonsending) func send(_ message: ByteBuffer) async throws(RPCError) {
     outgoing.put(message)
   }
 
-  nonisolated(nonsending) func finishSending() async throws(RPCCore.RPCError) {
+  nonisolated(nonsending) func finishSending() async throws(RPCError) {
     outgoing.finish(nil)
   }
 
-  nonisolated(nonsending) func next() async throws(RPCCore.RPCError) -> ByteBuffer? {
+  nonisolated(nonsending) func next() async throws(RPCError) -> ByteBuffer? {
     try await incoming.next()
   }
 
   func cancel() {
-    let error = RPCCore.RPCError(code: .cancelled, message: "cancelled", reason: .cancelled)
+    let error = RPCError(code: .cancelled, message: "cancelled", reason: .cancelled)
     incoming.finish(error)
     outgoing.finish(error)
   }
@@ -104,7 +102,7 @@ private final class LoopbackStream: RPCStream {
 private final class MessageQueue: Sendable {
   private struct State {
     var messages: [ByteBuffer] = []
-    var end: Result<Void, RPCCore.RPCError>?
+    var end: Result<Void, RPCError>?
     var reader: CheckedContinuation<Void, Never>?
   }
 
@@ -116,7 +114,7 @@ private final class MessageQueue: Sendable {
     }
   }
 
-  func finish(_ error: RPCCore.RPCError?) {
+  func finish(_ error: RPCError?) {
     change { state in
       if state.end == nil { state.end = error.map { .failure($0) } ?? .success(()) }
     }
@@ -131,7 +129,7 @@ private final class MessageQueue: Sendable {
     reader?.resume()
   }
 
-  nonisolated(nonsending) func next() async throws(RPCCore.RPCError) -> ByteBuffer? {
+  nonisolated(nonsending) func next() async throws(RPCError) -> ByteBuffer? {
     while true {
       let (message, end) = state.withLock { state in
         (state.messages.isEmpty ? nil : state.messages.removeFirst(), state.end)
