@@ -1,4 +1,5 @@
 public import Logging
+internal import TransportCore
 
 /// Logs each call's end: method, code, duration in milliseconds, messages. Neither metadata nor
 /// messages are logged: they may hold secrets.
@@ -21,15 +22,8 @@ public struct RPCLoggingInterceptor: RPCObservingInterceptor {
       level: level, "call ended",
       metadata: [
         "side": "\(record.side.rawValue)", "method": "\(record.method.path)",
-        "code": "\(record.code)", "milliseconds": "\(record.duration.inMilliseconds)",
+        "code": "\(record.code)", "milliseconds": "\(Double(record.duration.nanoseconds) / 1e6)",
         "sent": "\(record.sent)", "received": "\(record.received)",
       ].merging(record.error.map { ["error": "\($0)"] } ?? [:]) { $1 })
-  }
-}
-
-extension Duration {
-  fileprivate var inMilliseconds: Double {
-    let (seconds, attoseconds) = components
-    return Double(seconds) * 1_000 + Double(attoseconds / 1_000_000_000_000) / 1_000
   }
 }

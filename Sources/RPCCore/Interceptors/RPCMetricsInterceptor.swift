@@ -1,5 +1,6 @@
 public import CoreMetrics
 internal import Synchronization
+internal import TransportCore
 
 /// Counts and times calls: `hawsepipe_rpc_calls_total` by side, method and code,
 /// `hawsepipe_rpc_seconds` by side and method, `hawsepipe_rpc_messages_total` by side, method and
@@ -15,7 +16,7 @@ public struct RPCMetricsInterceptor: RPCObservingInterceptor {
   public func ended(_ record: RPCCallRecord) {
     let method = instruments.of(record.side, record.method)
     instruments.calls(record.side, record.method, record.code).increment()
-    method.seconds.recordNanoseconds(record.duration.inNanoseconds)
+    method.seconds.recordNanoseconds(record.duration.nanoseconds)
     if record.sent > 0 { method.sent.increment(by: record.sent) }
     if record.received > 0 { method.received.increment(by: record.received) }
   }
@@ -75,13 +76,5 @@ private final class Instruments: Sendable {
       counters[key] = made
       return made
     }
-  }
-}
-
-extension Duration {
-  /// A call does not last 292 years.
-  fileprivate var inNanoseconds: Int64 {
-    let (seconds, attoseconds) = components
-    return seconds &* 1_000_000_000 &+ attoseconds / 1_000_000_000
   }
 }

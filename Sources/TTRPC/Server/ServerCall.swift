@@ -37,7 +37,7 @@ final class ServerCall: @unchecked Sendable {
     do {
       return .success(try await handler(payload, context))
     } catch {
-      return .failure(RPCError(thrownBy: error))
+      return .failure(RPCError(error))
     }
   }
 }
@@ -53,21 +53,7 @@ struct ServerStreamInvocation: Sendable {
     do {
       return .success(try await handler(stream, context))
     } catch {
-      return .failure(RPCError(thrownBy: error))
-    }
-  }
-}
-
-extension RPCError {
-  /// What a handler threw, as its call's answer.
-  fileprivate init(thrownBy error: any Error) {
-    switch error {
-    case let error as RPCError:
-      self = error
-      // A failure must not look like a success to the peer.
-      if code == .ok { code = .unknown }
-    case is CancellationError: self.init(code: .cancelled, message: "context canceled")
-    default: self.init(code: .unknown, message: "\(error)", cause: error)
+      return .failure(RPCError(error))
     }
   }
 }

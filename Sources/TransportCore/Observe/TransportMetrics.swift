@@ -86,7 +86,7 @@ extension ConnectPhase {
 
 extension Duration {
   /// Clamped to what an Int64 holds, 292 years.
-  var nanoseconds: Int64 {
+  package var nanoseconds: Int64 {
     let (seconds, attoseconds) = components
     let (product, overflows) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
     if overflows { return seconds < 0 ? .min : .max }
