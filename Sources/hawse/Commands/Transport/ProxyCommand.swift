@@ -16,7 +16,8 @@ struct ProxyCommand: AsyncParsableCommand {
       SIGINT and SIGTERM stop accepting; connections that are there may end by themselves within \
       --drain seconds (a second signal ends them at once). SIGUSR1 prints the counters on standard \
       error. SIGHUP reads the certificates, keys and CAs of TLS again, which is otherwise done when \
-      they change; where the new ones do not work, those of before stay in use. With --json all that is printed is one JSON object a line, on standard output.
+      they change; where the new ones do not work, those of before stay in use. With --json all \
+      that is printed is one JSON object a line, on standard output.
 
       EXAMPLES
         hawse proxy --tls-profile server.profile tls://0.0.0.0:9443 unix:///run/shim.sock
