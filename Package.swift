@@ -85,6 +85,8 @@ let package = Package(
     .library(name: "ContainerdAPI", targets: ["ContainerdAPI"]),
     .library(name: "ContainerdClient", targets: ["ContainerdClient"]),
     .library(name: "ShimManagement", targets: ["ShimManagement"]),
+    .library(name: "ShimKit", targets: ["ShimKit"]),
+    .library(name: "OCIShim", targets: ["OCIShim"]),
     .executable(name: "hawse", targets: ["hawse"]),
     .executable(name: "protoc-gen-swift-ttrpc", targets: ["protoc-gen-swift-ttrpc"]),
     .plugin(name: "TTRPCProtobufGenerator", targets: ["TTRPCProtobufGenerator"]),
@@ -133,13 +135,27 @@ let package = Package(
       [
         "ContainerdAPI", "RPCCore", "LinuxSystem", "CLinux", nioCore, nioPosix, protobuf,
       ]),
+    library("JSON", []),
     library("ShimProtocol", ["LinuxSystem", "ContainerdAPI", "TransportCore", protobuf]),
     library(
       "ShimManagement",
       [
         "ContainerdClient", "ContainerdAPI", "ShimProtocol", "ProcessSupervision", "TTRPC",
-        "RPCCore", "TransportCore", "UnixTransport", "LinuxSystem", "CLinux", nioCore, nioPosix,
-        protobuf, logging,
+        "RPCCore", "TransportCore", "UnixTransport", "JSON", "LinuxSystem", "CLinux", nioCore,
+        nioPosix, protobuf, logging,
+      ]),
+    library(
+      "ShimKit",
+      [
+        "ContainerdAPI", "ShimProtocol", "ProcessSupervision", "TTRPC", "RPCCore", "TransportCore",
+        "UnixTransport", "VsockTransport", "FileDescriptorTransport", "JSON", "LinuxSystem",
+        "CLinux", nioCore, nioPosix, protobuf, logging,
+      ]),
+    library(
+      "OCIShim",
+      [
+        "ShimKit", "ContainerdAPI", "ShimProtocol", "ProcessSupervision", "RPCCore", "JSON",
+        "LinuxSystem", "CLinux", nioCore, nioPosix, protobuf, logging,
       ]),
     library(
       "Hawsepipe",
@@ -151,7 +167,7 @@ let package = Package(
     .executableTarget(
       name: "hawse",
       dependencies: [
-        "ContainerdAPI", "ContainerdClient", "Hawsepipe", "LinuxSystem", "RPCCore",
+        "ContainerdAPI", "ContainerdClient", "Hawsepipe", "JSON", "LinuxSystem", "RPCCore",
         "ShimManagement", "ShimProtocol", "TLSTransport", "TTRPC", "TransportCore",
         "TransportRelay", argumentParser,
         logging, nioCore, nioPosix, protobuf,
@@ -211,6 +227,7 @@ let package = Package(
       ],
       path: "Tests/ProtocGenSwiftTTRPC", exclude: ["Protos", "golden.txt"],
       swiftSettings: strict),
+    tests("JSON", []),
     tests("ContainerdAPI", ["RPCCore", protobuf]),
     tests(
       "ContainerdClient",
@@ -220,8 +237,20 @@ let package = Package(
       "ShimManagement",
       [
         "ContainerdClient", "ContainerdAPI", "ShimProtocol", "ProcessSupervision", "TTRPC",
-        "RPCCore", "TransportCore", "UnixTransport", "LinuxSystem", "CLinux", nioCore, nioPosix,
-        protobuf,
+        "RPCCore", "TransportCore", "UnixTransport", "JSON", "LinuxSystem", "CLinux", nioCore,
+        nioPosix, protobuf,
+      ]),
+    tests(
+      "ShimKit",
+      [
+        "ContainerdAPI", "ShimProtocol", "ProcessSupervision", "TTRPC", "RPCCore", "TransportCore",
+        "UnixTransport", "JSON", "LinuxSystem", "CLinux", nioCore, nioPosix, protobuf, logging,
+      ]),
+    tests(
+      "OCIShim",
+      [
+        "ShimKit", "ContainerdAPI", "ShimProtocol", "ProcessSupervision", "RPCCore", "JSON",
+        "LinuxSystem", "CLinux", nioCore, nioPosix, protobuf, logging,
       ]),
     // Runs inside a virtual machine, with the Swift runtime linked in: see Tests/Interop/Peers/vm.
     .executableTarget(
@@ -234,7 +263,7 @@ let package = Package(
     .testTarget(
       name: "InteropTests",
       dependencies: [
-        "hawse", "ShimManagement", "ContainerdClient", "ContainerdAPI", "ShimProtocol",
+        "hawse", "ShimManagement", "ContainerdClient", "ContainerdAPI", "ShimProtocol", "JSON",
         "ProcessSupervision", "LinuxSystem", "TTRPC", "RPCCore", "TransportCore", "UnixTransport",
         "Hawsepipe", "TransportConformance", "TLSTransport", "TCPTransport",
         "HybridVsockTransport", "VsockTransport", "ExecTransport", nioCore, nioPosix, nioTLS,

@@ -1,3 +1,4 @@
+import JSON
 import ContainerdAPI
 import FoundationEssentials
 import Hawsepipe

@@ -1,3 +1,4 @@
+import JSON
 import ContainerdAPI
 import Foundation
 import Hawsepipe

@@ -1,3 +1,5 @@
+internal import JSON
+
 /// A mount of a runtime specification, made by the OCI runtime inside the container.
 public struct OCIMount: Hashable, Sendable {
   /// Where in the container: absolute.

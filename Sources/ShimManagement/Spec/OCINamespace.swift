@@ -1,3 +1,5 @@
+internal import JSON
+
 /// An entry of `linux.namespaces`: a namespace of the container's own, or one that it joins.
 public struct OCINamespace: Hashable, Sendable {
   public enum Kind: String, Hashable, Sendable, CaseIterable {

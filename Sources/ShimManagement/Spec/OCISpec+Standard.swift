@@ -1,3 +1,5 @@
+internal import JSON
+
 extension OCISpec {
   /// The `PATH` of a process that is given none.
   public static let defaultPath =

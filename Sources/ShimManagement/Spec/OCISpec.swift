@@ -1,3 +1,4 @@
+public import JSON
 internal import ShimProtocol
 
 /// A runtime specification (OCI runtime-spec `config.json`): what a container is to be.

@@ -1,3 +1,5 @@
+internal import JSON
+
 /// The user that a process in a container runs as, by numbers: names would need the container's files.
 public struct OCIUser: Hashable, Sendable {
   public var uid: UInt32

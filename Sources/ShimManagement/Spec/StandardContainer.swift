@@ -1,3 +1,5 @@
+internal import JSON
+
 /// The constant parts of an ordinary container's specification, after containerd's defaults
 /// (`pkg/oci/spec.go`, `mounts.go`) and what runc 1.1 takes.
 enum StandardContainer {

@@ -1,4 +1,4 @@
-import ShimManagement
+import JSON
 
 extension JSONValue {
   /// The document for people: a member a line, indented, in the order of their names.

@@ -1,6 +1,6 @@
 import Foundation
 import RPCCore
-import ShimManagement
+import JSON
 import SwiftProtobuf
 
 /// Messages as JSON, by protobuf's mapping, with one extension: what an Any holds.

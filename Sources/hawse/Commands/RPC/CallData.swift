@@ -1,6 +1,6 @@
 import Foundation
 import Glibc
-import ShimManagement
+import JSON
 
 /// Where the requests of a call come from.
 enum CallData {

@@ -1,5 +1,5 @@
 import RPCCore
-import ShimManagement
+import JSON
 import TransportCore
 
 /// A call that failed, for people: its status, and what was attached to it.

@@ -1,6 +1,6 @@
 import NIOCore
 import RPCCore
-import ShimManagement
+import JSON
 import SwiftProtobuf
 
 /// A call of a method whose types are known only while the program runs.
