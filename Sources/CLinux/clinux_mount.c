@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -16,9 +17,15 @@ int clinux_open_beneath(int dirfd, const char *path, int flags, int stay_on_moun
   return (int)syscall(SYS_openat2, dirfd, path, &how, sizeof how);
 }
 
+int clinux_place_beneath(int dirfd, const char *path) {
+  return clinux_open_beneath(dirfd, path, O_PATH, 0);
+}
+
 int clinux_walk_beneath(int dirfd, const char *path) {
-  int fd = clinux_open_beneath(dirfd, path, O_PATH, 0);
+  int fd = clinux_place_beneath(dirfd, path);
   if (fd < 0) return -1;
   close(fd);
   return 0;
 }
+
+int clinux_own_directory(void) { return unshare(CLONE_FS); }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -63,9 +64,11 @@ static int raise_sources(const struct clinux_spawn *what, int above, int *raised
 // All in the child between clone and exec: only what is safe in a signal handler.
 
 static void reset_signals(void) {
-  struct sigaction plain = {.sa_handler = SIG_DFL};
-  // Refused for SIGKILL, SIGSTOP and the C library's own two, which are at their default anyway.
-  for (int signal = 1; signal < NSIG; signal++) sigaction(signal, &plain, NULL);
+  // Larger than the kernel's struct on any machine; all zeros are SIG_DFL, no flags, no mask. The
+  // C library's own function would leave out the two signals that it keeps for itself.
+  static const char plain[64];
+  for (int signal = 1; signal < NSIG; signal++)
+    syscall(SYS_rt_sigaction, signal, plain, NULL, 8);
 }
 
 static int prepare(const struct plan *plan) {

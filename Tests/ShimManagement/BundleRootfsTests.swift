@@ -1,5 +1,6 @@
 import ContainerdClient
 import Glibc
+import LinuxSystem
 import Testing
 
 @testable import ShimManagement

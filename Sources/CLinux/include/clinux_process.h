@@ -3,7 +3,6 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 // A pipe whose ends are both close-on-exec. 0 or -errno.
 int clinux_pipe(int *reading, int *writing);
@@ -12,7 +11,7 @@ int clinux_pipe(int *reading, int *writing);
 int clinux_open_directory(const char *path);
 
 // A descriptor (close-on-exec) for the process, or -errno.
-int clinux_pidfd_open(pid_t pid);
+int clinux_pidfd_open(int pid);
 
 // Sends a signal to the very process that the descriptor stands for. 0 or -errno.
 int clinux_pidfd_signal(int pidfd, int signal);

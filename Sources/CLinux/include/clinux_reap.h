@@ -1,7 +1,6 @@
 #ifndef CLINUX_REAP_H
 #define CLINUX_REAP_H
 
-#include <sys/types.h>
 
 // Orphans among this process's descendants become its children, from now on. 0 or -errno.
 int clinux_become_subreaper(void);
@@ -21,10 +20,10 @@ void clinux_await_child_end(int descriptor, int milliseconds);
 void clinux_wake_reaper(int descriptor);
 
 // A child that has ended and has not been collected; it stays so. 0: there is none.
-pid_t clinux_peek_ended_child(void);
+int clinux_peek_ended_child(void);
 
 // Collects that child: 1 (`value` is its exit code, or its signal when `signalled`), 0 when it has
 // not ended, -errno.
-int clinux_collect_child(pid_t pid, int *signalled, int *value);
+int clinux_collect_child(int pid, int *signalled, int *value);
 
 #endif

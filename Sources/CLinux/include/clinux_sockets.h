@@ -7,13 +7,12 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <sys/types.h>
 
 // What SO_PEERCRED tells; the layout of the kernel's struct ucred.
 struct clinux_peer_credentials {
-  pid_t pid;
-  uid_t uid;
-  gid_t gid;
+  int pid;
+  unsigned uid;
+  unsigned gid;
 };
 
 // The longest path that connect(2) and bind(2) take as it is, without its final NUL, and the
@@ -41,6 +40,6 @@ int clinux_peer_credentials(int fd, struct clinux_peer_credentials *credentials)
 int clinux_open_path(const char *path, bool directory);
 
 // The mode that bind(2) will give the socket's file (less the umask), from its first moment on.
-int clinux_set_mode(int fd, mode_t mode);
+int clinux_set_mode(int fd, unsigned mode);
 
 #endif

@@ -2,7 +2,6 @@
 #define CLINUX_SPAWN_H
 
 #include <stddef.h>
-#include <sys/types.h>
 
 // The descriptor `source` of this process becomes `target` in the child.
 struct clinux_descriptor {
@@ -32,9 +31,9 @@ struct clinux_spawn {
 // no zombie is left then.
 // `*pid` is written before the child can run, so that one who sees its end can tell whose it is.
 // When a source cannot be duplicated, `bad_source` is its number (else it is -1).
-int clinux_spawn(const struct clinux_spawn *what, pid_t *pid, int *bad_source);
+int clinux_spawn(const struct clinux_spawn *what, int *pid, int *bad_source);
 
 // The pid that a spawn under way on another thread has written; 0 before that.
-pid_t clinux_spawned_pid(const pid_t *pid);
+int clinux_spawned_pid(const int *pid);
 
 #endif

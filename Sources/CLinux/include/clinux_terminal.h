@@ -1,7 +1,6 @@
 #ifndef CLINUX_TERMINAL_H
 #define CLINUX_TERMINAL_H
 
-#include <sys/types.h>
 
 // What a terminal's settings were, to be put back later. Opaque: its size is termios's.
 struct clinux_terminal_settings {

@@ -1,4 +1,5 @@
-internal import JSON
+internal import LinuxSystem
+import JSON
 
 /// A mount of a runtime specification, made by the OCI runtime inside the container.
 public struct OCIMount: Hashable, Sendable {

@@ -1,12 +1,11 @@
 internal import Glibc
-internal import LinuxSystem
 
 /// The mounts that this process sees, from `/proc/self/mountinfo` (proc(5)).
-struct MountTable {
+package struct MountTable {
   /// The mount points in the order of the table: a mount comes after the one that it lies on.
-  private(set) var points: [String]
+  package private(set) var points: [String]
 
-  static func current() throws(SystemError) -> MountTable {
+  package static func current() throws(SystemError) -> MountTable {
     // A host with ten thousand mounts has a table of a few megabytes.
     MountTable(parsing: try SmallFile.read("/proc/self/mountinfo", limit: 256 << 20))
   }
@@ -20,7 +19,7 @@ struct MountTable {
 
   /// The mount points at a path or below it, the deepest first; one that has several mounts on it is
   /// there as often.
-  func points(inside directory: String) -> [String] {
+  package func points(inside directory: String) -> [String] {
     points.filter { PathText.isInside($0, directory) }.reversed()
   }
 

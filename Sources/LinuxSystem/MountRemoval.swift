@@ -1,20 +1,22 @@
 internal import CLinux
 internal import Glibc
-internal import LinuxSystem
 
 /// Unmounts everything below a directory, so that the directory can be removed without taking with it
 /// what was mounted there.
-struct MountRemoval {
-  let directory: String
+package struct MountRemoval {
+  package let directory: String
+
+  package init(directory: String) { self.directory = directory }
 
   /// Takes away every mount at or below the directory, deepest first, several on one point one after
-  /// the other, never lazily: when it returns nothing, nothing is mounted there any more.
+  /// the other: when it returns nothing, nothing is mounted there any more.
   ///
   /// A directory that is not there has no mounts.
   ///
+  /// - Parameter lazily: take away what is in use, too: it ends with its last user.
   /// - Returns: the mount that is in use, if one is; the caller may try again later.
   /// - Throws: ``SystemError`` for any failure but EBUSY.
-  func attempt() throws(SystemError) -> SystemError? {
+  package func attempt(lazily: Bool = false) throws(SystemError) -> SystemError? {
     let resolved: String
     do {
       resolved = try PathText.resolved(directory)
@@ -31,7 +33,7 @@ struct MountRemoval {
       for point in points {
         try isolateParents(of: point, among: points)
         do throws(SystemError) {
-          if try unmount(point) { removed += 1 }
+          if try unmount(point, lazily) { removed += 1 }
         } catch  where error.errno == EBUSY {
           busy = busy ?? error
         }
@@ -52,8 +54,10 @@ struct MountRemoval {
   }
 
   /// Removes the topmost mount of a point; false if there is none, or another mount hides it.
-  private func unmount(_ point: String) throws(SystemError) -> Bool {
-    try at(point, "umount") { path in umount2(path, Int32(UMOUNT_NOFOLLOW)) }
+  private func unmount(_ point: String, _ lazily: Bool) throws(SystemError) -> Bool {
+    try at(point, "umount") { path in
+      umount2(path, Int32(UMOUNT_NOFOLLOW) | (lazily ? Int32(MNT_DETACH) : 0))
+    }
   }
 
   /// Names a mount point by the descriptor of the directory that it lies in, opened without following

@@ -1,16 +1,15 @@
 internal import Glibc
-internal import LinuxSystem
 
 /// Paths as text: nothing here looks at the file system, but for `resolved`.
-enum PathText {
+package enum PathText {
   /// The components of a path without empty ones and `.`.
-  static func components(_ path: String) -> [Substring] {
+  package static func components(_ path: String) -> [Substring] {
     path.split(separator: "/").filter { $0 != "." }
   }
 
   /// An absolute path without `//`, `/./` and a slash at the end; nil if it is relative, has a `..`
   /// or a NUL.
-  static func cleaned(_ path: String) -> String? {
+  package static func cleaned(_ path: String) -> String? {
     guard path.hasPrefix("/"), !path.utf8.contains(0) else { return nil }
     let parts = components(path)
     guard !parts.contains("..") else { return nil }
@@ -18,19 +17,19 @@ enum PathText {
   }
 
   /// The directory and the name of a cleaned path; nil for `/`.
-  static func split(_ path: String) -> (directory: String, name: String)? {
+  package static func split(_ path: String) -> (directory: String, name: String)? {
     guard let slash = path.lastIndex(of: "/"), path != "/" else { return nil }
     let directory = path[..<slash]
     return (directory.isEmpty ? "/" : String(directory), String(path[path.index(after: slash)...]))
   }
 
   /// Whether a cleaned path is the directory itself or something below it.
-  static func isInside(_ path: String, _ directory: String) -> Bool {
+  package static func isInside(_ path: String, _ directory: String) -> Bool {
     directory == "/" || path == directory || path.hasPrefix(directory + "/")
   }
 
   /// The path as the kernel sees it, without any link.
-  static func resolved(_ path: String) throws(SystemError) -> String {
+  package static func resolved(_ path: String) throws(SystemError) -> String {
     guard let real = realpath(path, nil) else { throw SystemError.last("realpath", path) }
     defer { free(real) }
     return String(cString: real)

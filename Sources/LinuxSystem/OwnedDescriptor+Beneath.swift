@@ -1,11 +1,10 @@
 internal import CLinux
 internal import Glibc
-internal import LinuxSystem
 
 /// Directories that are reached without following a link.
 extension OwnedDescriptor {
   /// Opens a directory by its path. The last component must not be a symbolic link.
-  static func directory(_ path: String) throws(SystemError) -> OwnedDescriptor {
+  package static func directory(_ path: String) throws(SystemError) -> OwnedDescriptor {
     try OwnedDescriptor(opening: path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
   }
 
@@ -14,7 +13,7 @@ extension OwnedDescriptor {
   /// - Parameters:
   ///   - path: what the error names.
   ///   - stayOnMount: refuse with EXDEV to enter another mount, of the same file system too.
-  borrowing func directory(
+  package borrowing func directory(
     beneath name: String, path: String, stayOnMount: Bool
   ) throws(SystemError) -> OwnedDescriptor {
     let opened = retryingInterrupts {
@@ -25,7 +24,7 @@ extension OwnedDescriptor {
   }
 
   /// The names in this directory, which errors call by its path.
-  borrowing func names(of path: String) throws(SystemError) -> [String] {
+  package borrowing func names(of path: String) throws(SystemError) -> [String] {
     do {
       return try names()
     } catch {

@@ -1,13 +1,12 @@
-internal import Glibc
-internal import LinuxSystem
+package import Glibc
 
 /// Files that are read and written whole.
-enum SmallFile {
+package enum SmallFile {
   /// Writes a file that must not be there yet. One that could not be written whole is left for the
   /// caller to remove.
   ///
   /// Nothing is synced to the medium: a bundle does not outlive the kernel that its task runs on.
-  static func create(
+  package static func create(
     _ path: String, _ bytes: [UInt8], mode: mode_t
   ) throws(SystemError) {
     let file = try OwnedDescriptor(
@@ -21,7 +20,7 @@ enum SmallFile {
   }
 
   /// Reads a file of at most `limit` bytes; EFBIG if it has more.
-  static func read(_ path: String, limit: Int) throws(SystemError) -> [UInt8] {
+  package static func read(_ path: String, limit: Int) throws(SystemError) -> [UInt8] {
     let file = try OwnedDescriptor(opening: path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
     let bytes: [UInt8]
     do throws(SystemError) {
