@@ -8,6 +8,7 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
@@ -149,6 +150,11 @@ int clinux_pidfd_reap(int pidfd, int block, int *signalled, int *value) {
   *signalled = info.si_code != CLD_EXITED;
   *value = info.si_status;
   return 1;
+}
+
+int clinux_eventfd(void) {
+  int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  return fd < 0 ? -errno : fd;
 }
 
 int clinux_readiness_create(void) {

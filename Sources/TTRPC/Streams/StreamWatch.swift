@@ -36,7 +36,7 @@ final class StreamWatch<Host: StreamHost> {
   private var timer: Scheduled<Void>?
   /// Whether the task of the look to come has had its turn; how many times that was waited for.
   private var hadTurn = true
-  /// Whether it is waited for that turn. Not on a loop of a test's own thread: none other may touch it.
+  /// Whether that turn is waited for: a test's loop may be touched by its own thread only.
   var waitsForTurns = true
   private var putOff = 0
 
