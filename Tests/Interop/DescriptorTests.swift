@@ -16,6 +16,8 @@ struct DescriptorTests {
       "containerd.task.v3",
       "containerd.runc.v1.Options.task_api_address", "containerd.runc.v1.Options.task_api_version",
       "runtimeoptions.v1.Options.config_body",
+      // What -info prints: containerd 2.0.
+      "containerd.types.RuntimeInfo", "containerd.types.RuntimeVersion",
       // containerd 2.3.
       "containerd.runtime.bootstrap.v1",
     ],
