@@ -54,8 +54,8 @@ extension Shim {
   public func group(_ request: StartRequest) throws -> String { request.id }
   public func info(_ options: Google_Protobuf_Any?) async throws -> ShimInfo { ShimInfo() }
 
-  /// Where a program that is a shim begins.
-  public static func main() -> Never { ShimMain.run(Self()) }
+  /// Where a program that is a shim begins. It does not return.
+  public static func main() { ShimMain.run(Self()) }
 }
 
 public struct ShimVersion: Sendable, Hashable {

@@ -24,6 +24,12 @@ public struct ShimServices: RPCRegistrar, Sendable {
   /// their package.
   public mutating func registerTask(_ service: some Containerd_Task_V3_TaskService) {
     service.register(on: &self)
+    registerTaskVersion2(service)
+  }
+
+  /// Serves a task service under the older version alone. The configuration's `taskVersions` say so,
+  /// too, then.
+  public mutating func registerTaskVersion2(_ service: some Containerd_Task_V3_TaskService) {
     var second = RenamingRegistrar(base: self, service: Containerd_Task_V2_TaskMethods.serviceName)
     service.register(on: &second)
     self = second.base
