@@ -256,7 +256,8 @@ let package = Package(
       name: "ShimKitTests",
       dependencies: [
         "ShimKit", "containerd-shim-kittest-v1", "containerd-shim-minimal-v1", "ShimManagement",
-        "ContainerdClient", "ContainerdAPI", "ShimProtocol", "ProcessSupervision", "TTRPC", "RPCCore", "TransportCore",
+        "ContainerdClient", "ContainerdAPI", "ShimProtocol", "ProcessSupervision", "TTRPC",
+        "RPCCore", "TransportCore",
         "UnixTransport", "JSON", "LinuxSystem", "CLinux", nioCore, nioPosix, protobuf, logging,
       ],
       path: "Tests/ShimKit", exclude: ["TestShim"], swiftSettings: strict),

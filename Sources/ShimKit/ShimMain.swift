@@ -71,7 +71,8 @@ public enum ShimMain {
       return access(path, X_OK) == 0 ? path : "/proc/self/exe"
     } catch {
       throw ShimKitError(
-        code: .system, message: "the shim's own file cannot be found", hint: "/proc must be mounted.",
+        code: .system, message: "the shim's own file cannot be found",
+        hint: "/proc must be mounted.",
         cause: error)
     }
   }
@@ -115,7 +116,8 @@ public enum ShimMain {
       throw ShimKitError(code: .invalidRequest, message: "the options are too large")
     }
     let options = input.isEmpty ? nil : try Google_Protobuf_Any(serializedBytes: input)
-    let info = try waiting { await Result { () async throws in try await shim.info(options) } }.get()
+    let info = try waiting { await Result { () async throws in try await shim.info(options) } }
+      .get()
     var result = Containerd_Types_RuntimeInfo()
     result.name = shim.name
     result.version.version = shim.version.version

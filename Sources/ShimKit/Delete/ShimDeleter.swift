@@ -65,7 +65,8 @@ struct ShimDeleter<Author: Shim>: Sendable {
       daemonAddress: request.daemonAddress, namespace: request.namespace, group: request.id,
       directory: configuration.socketDirectory)
     var status = stat()
-    guard let place, lstat(place.path, &status) == 0 || lstat(GroupLock.path(of: place.path), &status) == 0
+    guard let place,
+      lstat(place.path, &status) == 0 || lstat(GroupLock.path(of: place.path), &status) == 0
     else { return [] }
     return [place]
   }

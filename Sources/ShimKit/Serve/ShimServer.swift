@@ -41,7 +41,8 @@ struct ShimServer<Author: Shim>: Sendable {
   private func adopt() throws -> (UnixListener, OwnSocket?) {
     let options = UnixListener.Options(logger: logger)
     guard invocation.socket.isEmpty else {
-      let path = invocation.socket.hasPrefix("unix://")
+      let path =
+        invocation.socket.hasPrefix("unix://")
         ? String(invocation.socket.dropFirst("unix://".count)) : invocation.socket
       // It removes the socket itself.
       return (

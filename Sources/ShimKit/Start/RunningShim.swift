@@ -53,7 +53,9 @@ struct RunningShim: Sendable {
         let task = Containerd_Task_V3_TaskClient(caller: client)
         _ = try await task.shutdown(.with { $0.id = id }, options: options)
       } catch {
-        guard error.reason == .status, error.code == .unimplemented else { return .gone("\(error)") }
+        guard error.reason == .status, error.code == .unimplemented else {
+          return .gone("\(error)")
+        }
         let task = Containerd_Task_V2_TaskClient(caller: client)
         // Whatever it answers: it was told.
         _ = try? await task.shutdown(.with { $0.id = id }, options: options)
