@@ -7,7 +7,7 @@ struct ExitLedgerTests {
   static func end(_ pid: Int32, _ status: UInt32 = 0, start: UInt64? = nil) -> ExitLedger.Exit {
     ExitLedger.Exit(
       pid: pid, startTime: start,
-      exit: ProcessExit(status: status, time: WallTime(seconds: 1, nanoseconds: 2)))
+      exit: ProcessEnd(status: status, time: WallTime(seconds: 1, nanoseconds: 2)))
   }
 
   static func tell(_ key: ProcessKey, _ pid: Int32, _ status: UInt32 = 0) -> ExitLedger.Effect {

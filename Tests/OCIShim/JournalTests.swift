@@ -14,11 +14,11 @@ struct JournalTests {
     record.stdio.terminal = true
     record.hasMounts = true
     record.initProcess = .init(pid: 7, startTime: .max)
-    record.exit = ProcessExit(status: 137, time: WallTime(seconds: 1_700_000_000, nanoseconds: 5))
+    record.exit = ProcessEnd(status: 137, time: WallTime(seconds: 1_700_000_000, nanoseconds: 5))
     var exec = JournalRecord.Exec()
     exec.spec = Array(#"{"args":["sh","-c","echo \"x\""]}"#.utf8)
     exec.process = .init(pid: 8, startTime: nil)
-    exec.exit = ProcessExit(status: 0, time: WallTime(seconds: 1, nanoseconds: 0))
+    exec.exit = ProcessEnd(status: 0, time: WallTime(seconds: 1, nanoseconds: 0))
     record.execs = ["x": exec, "y": JournalRecord.Exec()]
     return record
   }
@@ -80,7 +80,7 @@ struct JournalTests {
       return
     }
     #expect(died.contains("died before"))
-    record.exit = ProcessExit(status: 3, time: WallTime(seconds: 2, nanoseconds: 0))
+    record.exit = ProcessEnd(status: 3, time: WallTime(seconds: 2, nanoseconds: 0))
     try journal.write(record)
     let exit = try #require(record.exit)
     #expect(try JournalVerdict(journal) == .ended(pid: 9, exit))

@@ -73,7 +73,7 @@ struct LifecycleSimulation {
   mutating func die(_ index: Int) {
     guard processes[index].isAlive, let pid = processes[index].pid else { return }
     processes[index].isAlive = false
-    let exit = ProcessExit(status: 0, time: WallTime(seconds: 0, nanoseconds: 0))
+    let exit = ProcessEnd(status: 0, time: WallTime(seconds: 0, nanoseconds: 0))
     carryOut(
       ledger.exited(.init(pid: pid, startTime: processes[index].startTime, exit: exit)))
   }

@@ -1,5 +1,6 @@
 import Glibc
 import LinuxSystem
+import ProcessSupervision
 import Testing
 
 @testable import OCIShim

@@ -8,7 +8,7 @@ internal import Synchronization
 /// shim. Of every fifo the shim holds the other end as well: the reading end of the output, so that
 /// a reader that goes away breaks no container, and the writing end of the input until `CloseIO`, so
 /// that a writer that goes away does not end it.
-final class ProcessIO: Sendable {
+final class ProcessIO: ProcessStreams {
   private struct State {
     /// For the process: its own number to ours.
     var process: [Int32: OwnedNumber] = [:]
@@ -54,7 +54,7 @@ final class ProcessIO: Sendable {
   }
 
   /// What the runtime is given: valid until ``spawned()``.
-  var descriptors: [Int32: Int32] {
+  var descriptors: [Int32: Int32]? {
     state.withLock { $0.process.mapValues(\.number) }
   }
 
@@ -71,6 +71,16 @@ final class ProcessIO: Sendable {
       state.stdin = nil
     }
   }
+
+  var consoleSocket: String? { nil }
+
+  func started() async throws {}
+
+  /// No terminal, nothing to do: so says containerd's own shim.
+  func resize(columns: UInt32, rows: UInt32) throws {}
+
+  /// Nothing is on its way here: the process wrote into the fifo itself.
+  func drain() async {}
 
   func close() {
     ended()

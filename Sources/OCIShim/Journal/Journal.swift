@@ -98,7 +98,7 @@ public struct Journal: Sendable {
 /// What the `delete` action can say of a container whose shim is gone.
 public enum JournalVerdict: Hashable, Sendable {
   /// The shim saw it end.
-  case ended(pid: Int32, ProcessExit)
+  case ended(pid: Int32, ProcessEnd)
   /// The shim died before it saw the container end: how it ended is not known, and why is said.
   case unknown(pid: Int32, reason: String)
 

@@ -28,7 +28,7 @@ public struct JournalRecord: Hashable, Sendable {
     public var spec: [UInt8] = []
     public var stdio = Stdio()
     public var process: Process?
-    public var exit: ProcessExit?
+    public var exit: ProcessEnd?
 
     public init() {}
   }
@@ -40,7 +40,7 @@ public struct JournalRecord: Hashable, Sendable {
   /// Whether the shim mounted something onto the bundle's `rootfs`.
   public var hasMounts = false
   public var initProcess: Process?
-  public var exit: ProcessExit?
+  public var exit: ProcessEnd?
   public var execs: [String: Exec] = [:]
 
   public init(id: String, namespace: String) {
@@ -140,7 +140,7 @@ extension JournalRecord {
       try Process(value, "record.process")
     }
     exit = try members.optional("exit") { (value) throws(JournalFault) in
-      try ProcessExit(value, "record.exit")
+      try ProcessEnd(value, "record.exit")
     }
     let journalled = try members.require("execs") { (value) throws(JournalFault) in value.object }
     for (id, exec) in journalled { execs[id] = try Exec(exec, "record.execs.\(id)") }
@@ -200,12 +200,12 @@ extension JournalRecord.Exec {
       try JournalRecord.Process(value, "\(path).process")
     }
     exit = try members.optional("exit") { (value) throws(JournalFault) in
-      try ProcessExit(value, "\(path).exit")
+      try ProcessEnd(value, "\(path).exit")
     }
   }
 }
 
-extension ProcessExit {
+extension ProcessEnd {
   fileprivate var json: JSONValue {
     [
       "status": .integer(Int64(status)), "seconds": .integer(time.seconds),

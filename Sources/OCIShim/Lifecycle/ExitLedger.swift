@@ -18,7 +18,7 @@ struct ExitLedger: Sendable {
     /// where no PID namespace of its own does that.
     case initEnded(container: String)
     /// The exit is to be told now.
-    case tell(ProcessKey, pid: Int32, ProcessExit)
+    case tell(ProcessKey, pid: Int32, ProcessEnd)
   }
 
   /// A process as the reaper saw it.
@@ -26,7 +26,7 @@ struct ExitLedger: Sendable {
     var pid: Int32
     /// Of `/proc/PID/stat`, where it could be read while the process was a zombie.
     var startTime: UInt64?
-    var exit: ProcessExit
+    var exit: ProcessEnd
   }
 
   /// That a start is under way: every exit since then may be that of its process.
@@ -51,13 +51,13 @@ struct ExitLedger: Sendable {
     var identity: Identity?
     /// A command that starts it is under way: its exit waits for that command's event.
     var isStarting = false
-    var exit: ProcessExit?
+    var exit: ProcessEnd?
   }
 
   private struct Container {
     var initProcess: Process?
     var execs: [String: Process] = [:]
-    var initExit: ProcessExit?
+    var initExit: ProcessEnd?
     var initIsTold = false
   }
 
@@ -233,7 +233,7 @@ struct ExitLedger: Sendable {
 
   /// The last exit of that process since the ticket: where a number was used again meanwhile and
   /// nothing tells the two apart, the later one is ours, which the runtime named last.
-  private mutating func claim(_ identity: Identity, since ticket: Ticket) -> ProcessExit? {
+  private mutating func claim(_ identity: Identity, since ticket: Ticket) -> ProcessEnd? {
     let found = unclaimed.lastIndex { $0.after >= ticket.number && identity.matches($0.exit) }
     guard let found else { return nil }
     return unclaimed.remove(at: found).exit.exit

@@ -27,7 +27,7 @@ public struct WallTime: Hashable, Sendable {
 }
 
 /// How a process of a task ended, and when.
-public struct ProcessExit: Hashable, Sendable {
+public struct ProcessEnd: Hashable, Sendable {
   /// The exit code, or 128 and the signal's number.
   public var status: UInt32
   public var time: WallTime

@@ -3,19 +3,19 @@ internal import Synchronization
 /// One process's end, for any number of waiters.
 final class ExitPromise: Sendable {
   private enum State {
-    case pending(next: UInt64, waiters: [UInt64: CheckedContinuation<ProcessExit?, any Error>])
+    case pending(next: UInt64, waiters: [UInt64: CheckedContinuation<ProcessEnd?, any Error>])
     /// Nil: it never ran, and never will.
-    case done(ProcessExit?)
+    case done(ProcessEnd?)
   }
 
   private let state = Mutex(State.pending(next: 0, waiters: [:]))
 
   /// - Throws: `CancellationError` when the calling task is cancelled first.
-  func wait() async throws -> ProcessExit? {
+  func wait() async throws -> ProcessEnd? {
     let key = Mutex<UInt64?>(nil)
     return try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { continuation in
-        let done: ProcessExit?? = state.withLock { state in
+        let done: ProcessEnd?? = state.withLock { state in
           switch state {
           case .done(let exit): return .some(exit)
           case .pending(let next, var waiters):
@@ -36,10 +36,10 @@ final class ExitPromise: Sendable {
     }
   }
 
-  func resolve(_ exit: ProcessExit?) {
+  func resolve(_ exit: ProcessEnd?) {
     let waiters = state.withLock { state in
       guard case .pending(_, let waiters) = state else {
-        return [UInt64: CheckedContinuation<ProcessExit?, any Error>]()
+        return [UInt64: CheckedContinuation<ProcessEnd?, any Error>]()
       }
       state = .done(exit)
       return waiters
@@ -51,7 +51,7 @@ final class ExitPromise: Sendable {
     guard let key else { return }
     let waiter = state.withLock { state in
       guard case .pending(let next, var waiters) = state else {
-        return CheckedContinuation<ProcessExit?, any Error>?.none
+        return CheckedContinuation<ProcessEnd?, any Error>?.none
       }
       let waiter = waiters.removeValue(forKey: key)
       state = .pending(next: next, waiters: waiters)
