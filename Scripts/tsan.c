@@ -1,6 +1,8 @@
 // What ThreadSanitizer cannot see of Swift's runtime on Linux, told to it: Scripts/tsan links this into
 // the tests, where it takes the place of the runtime's functions of the same name and calls them.
-// Without it every contended lock, and many a continuation, is reported as a race.
+// Without it every contended lock, and many a continuation, is reported as a race. In swiftlang/swift
+// see stdlib/public/Synchronization/Mutex/LinuxImpl.swift and swift_continuation_awaitImpl in
+// stdlib/public/Concurrency/Task.cpp; the runtime's own locks tell since pull request 66721.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stddef.h>
