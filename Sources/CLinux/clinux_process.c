@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
@@ -47,6 +48,11 @@ int clinux_pidfd_reap(int pidfd, int block, int *signalled, int *value) {
   *signalled = info.si_code != CLD_EXITED;
   *value = info.si_status;
   return 1;
+}
+
+int clinux_eventfd(void) {
+  int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  return fd < 0 ? -errno : fd;
 }
 
 int clinux_readiness_create(void) {

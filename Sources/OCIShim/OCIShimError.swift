@@ -15,8 +15,14 @@ public struct OCIShimError: Error, Sendable {
     public static let runtimeFailed = Code("runtimeFailed")
     /// The OCI runtime did not end in time and was killed.
     public static let runtimeHung = Code("runtimeHung")
+    /// The container or the process is not there any more.
+    public static let processGone = Code("processGone")
+    /// The options, or the process to run, make no sense.
+    public static let invalidOptions = Code("invalidOptions")
     /// A file of the bundle is damaged. The message names it and the fault.
     public static let damagedState = Code("damagedState")
+    /// The container's cgroup is not there any more.
+    public static let cgroupGone = Code("cgroupGone")
     /// A system call failed.
     public static let system = Code("system")
   }

@@ -18,6 +18,8 @@ struct DescriptorTests {
       "runtimeoptions.v1.Options.config_body",
       // The sandbox came with containerd 1.7.
       "containerd.runtime.sandbox.v1", "containerd.types.Platform", "containerd.types.Metric",
+      // What -info prints: containerd 2.0.
+      "containerd.types.RuntimeInfo", "containerd.types.RuntimeVersion",
       // containerd 2.3.
       "containerd.runtime.bootstrap.v1",
     ]),

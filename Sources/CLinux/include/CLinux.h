@@ -7,6 +7,7 @@
 #include "clinux_process.h"
 #include "clinux_readiness.h"
 #include "clinux_reap.h"
+#include "clinux_signals.h"
 #include "clinux_sockets.h"
 #include "clinux_spawn.h"
 #include "clinux_terminal.h"

@@ -28,6 +28,9 @@ int clinux_readiness_create(void);
 int clinux_readiness_add(int epoll, int descriptor, int writing, uint64_t token);
 void clinux_readiness_remove(int epoll, int descriptor);
 
+// An eventfd(2) that counts up from 0, close-on-exec and non-blocking; or -errno.
+int clinux_eventfd(void);
+
 // Waits without limit for ready descriptors and gives their tokens. Their count; 0 at a signal.
 int clinux_readiness_wait(int epoll, uint64_t *tokens, int capacity);
 

@@ -1,0 +1,36 @@
+/// Where one stream of a process goes, as a `Create` or `Exec` request names it.
+enum StdioTarget: Hashable, Sendable {
+  case null
+  /// A path without a scheme, or `fifo://`: mostly a fifo of containerd's, also a regular file.
+  case path(String)
+  /// `file://`: made if it is not there, with its directories, and appended to.
+  case file(String)
+
+  /// - Throws: `invalidOptions` for a scheme that is not served, and for a path that is not absolute.
+  init(_ text: String) throws(OCIShimError) {
+    guard !text.isEmpty else {
+      self = .null
+      return
+    }
+    let path: String
+    if text.hasPrefix("file://") {
+      path = String(text.dropFirst("file://".count))
+      self = .file(path)
+    } else if text.hasPrefix("fifo://") {
+      path = String(text.dropFirst("fifo://".count))
+      self = .path(path)
+    } else if text.contains("://") {
+      throw OCIShimError(
+        code: .invalidOptions,
+        message: "the stdio \"\(text.prefix(200))\" has a scheme that is not served",
+        hint: "Give the path of a fifo, or fifo:// or file://.")
+    } else {
+      path = text
+      self = .path(path)
+    }
+    guard path.hasPrefix("/"), !path.utf8.contains(0) else {
+      throw OCIShimError(
+        code: .invalidOptions, message: "the stdio \"\(text.prefix(200))\" is not an absolute path")
+    }
+  }
+}

@@ -1,0 +1,256 @@
+internal import ContainerdAPI
+internal import JSON
+public import Logging
+internal import NIOPosix
+internal import ProcessSupervision
+public import RPCCore
+internal import ShimProtocol
+internal import SwiftProtobuf
+internal import Synchronization
+
+/// The task service over an OCI runtime: containers of one namespace, each with its execs.
+///
+/// Runtime commands of one container run one behind the other and hold up nobody else's; State,
+/// Wait, Kill, Pids and Connect wait for none of them. What a caller has begun is carried through
+/// when the caller goes away.
+public final class OCITaskService: Sendable {
+  public struct Configuration: Sendable {
+    /// containerd's namespace of all containers.
+    public var namespace: String
+    /// Used for containers whose request has no options.
+    public var defaults = RuntimeOptions()
+    public var logger: Logger
+    /// How long a runtime's `start` may go on once the container's init has ended.
+    public var startGrace: Duration = .seconds(1)
+
+    public init(namespace: String, logger: Logger) {
+      self.namespace = namespace
+      self.logger = logger
+    }
+  }
+
+  struct Table {
+    var containers: [String: TaskContainer] = [:]
+    /// Ids whose container is being made.
+    var reserved: Set<String> = []
+    /// What deletes of containers answered, for those who ask again; the newest last.
+    var deleted: [(id: String, response: Containerd_Task_V3_DeleteResponse)] = []
+  }
+
+  let configuration: Configuration
+  let events: any EventSink
+  let metrics: (any ContainerMetrics)?
+  let mounts: (any RootfsMounts)?
+  let shutDown: @Sendable () -> Void
+  let table = Mutex(Table())
+  let ledger = Mutex(ExitLedger())
+  /// One thread for what writes journals and tells ends: it keeps both in order.
+  let journalThread = NIOThreadPool(numberOfThreads: 1)
+
+  var logger: Logger { configuration.logger }
+
+  /// - Parameters:
+  ///   - exits: subscribed to at once; it must be there before the first runtime command.
+  ///   - metrics: nil: Stats answers NotFound.
+  ///   - mounts: nil: a request with mounts is refused.
+  ///   - shutDown: called when `Shutdown` is asked for and no container is left.
+  public init(
+    _ configuration: Configuration, events: any EventSink, exits: any ExitSource,
+    metrics: (any ContainerMetrics)? = nil, mounts: (any RootfsMounts)? = nil,
+    shutDown: @escaping @Sendable () -> Void
+  ) {
+    self.configuration = configuration
+    self.events = events
+    self.metrics = metrics
+    self.mounts = mounts
+    self.shutDown = shutDown
+    journalThread.start()
+    exits.subscribe { [weak self] in self?.reaped($0) }
+  }
+
+  /// Ends the service's own thread, behind the work that it was given.
+  public func close() async {
+    do { try await journalThread.shutdownGracefully() } catch {
+      logger.warning("the journal's thread does not end", metadata: ["error": "\(error)"])
+    }
+  }
+
+  /// Serves the Task service in both versions.
+  public func register(on registrar: inout some RPCRegistrar) {
+    let service: some Containerd_Task_V3_TaskService = self
+    service.register(on: &registrar, execution: .pool)
+    // The messages are the same, and so are their bytes: only the service's name differs.
+    var renamed = RenamingRegistrar(
+      base: registrar, service: Containerd_Task_V2_TaskMethods.serviceName)
+    service.register(on: &renamed, execution: .pool)
+    registrar = renamed.base
+  }
+
+  // MARK: Looking up
+
+  func container(_ id: String) throws(RPCError) -> TaskContainer {
+    guard let container = table.withLock({ $0.containers[id] }) else {
+      throw RPCError(code: .notFound, message: "container not created: not found")
+    }
+    return container
+  }
+
+  // MARK: Ends
+
+  private func reaped(_ child: ReapedChild) {
+    let exit = ExitLedger.Exit(
+      pid: child.pid, startTime: child.startTime,
+      exit: ProcessEnd(status: child.status, time: child.time))
+    follow { $0.exited(exit) }
+  }
+
+  /// Takes a step of the ledger, and has its effects carried out behind those of earlier steps.
+  func follow(_ step: (inout ExitLedger) -> [ExitLedger.Effect]) {
+    // Queued under the lock, which is what keeps the order. Queueing does not wait.
+    ledger.withLock { ledger in
+      for effect in step(&ledger) { journalThread.submit { _ in self.carryOut(effect) } }
+    }
+  }
+
+  private func carryOut(_ effect: ExitLedger.Effect) {
+    switch effect {
+    case .initEnded(let id):
+      guard let container = table.withLock({ $0.containers[id] }) else { return }
+      container.initEnded.resolve(nil)
+      if !container.hasOwnPIDNamespace { Task { await self.killAll(container) } }
+    case .tell(let key, let pid, let end):
+      guard let container = table.withLock({ $0.containers[key.container] }) else { return }
+      let isPaused = container.state.withLock { $0.machine.state == .paused }
+      if key.isInit, isPaused {
+        // A container that is frozen cannot be deleted. Its execs have ended: nothing overtakes.
+        Task {
+          await self.thaw(container)
+          self.journalThread.submit { _ in self.tell(container, key, pid, end) }
+        }
+      } else {
+        tell(container, key, pid, end)
+      }
+    }
+  }
+
+  /// On the journal's thread.
+  private func tell(_ container: TaskContainer, _ key: ProcessKey, _ pid: Int32, _ end: ProcessEnd)
+  {
+    journalNow(container) { record in
+      if let exec = key.exec { record.execs[exec]?.exit = end } else { record.exit = end }
+    }
+    var event = Containerd_Events_TaskExit()
+    event.containerID = container.id
+    event.id = key.exec ?? container.id
+    event.pid = UInt32(pid)
+    event.exitStatus = end.status
+    event.exitedAt = end.time.timestamp
+    let (io, promise) = container.state.withLock {
+      state -> ((any ProcessStreams)?, ExitPromise?) in
+      if let exec = key.exec {
+        state.execs[exec]?.machine.exited()
+        state.execs[exec]?.end = end
+        return (state.execs[exec]?.io, state.execs[exec]?.promise)
+      }
+      state.machine.exited()
+      state.end = end
+      return (state.io, container.promise)
+    }
+    io?.ended()
+    events.publish(event, topic: EventTopic.taskExit)
+    promise?.resolve(end)
+  }
+
+  private func killAll(_ container: TaskContainer) async {
+    do throws(OCIShimError) {
+      try await container.runtime.run(.kill(id: container.id, signal: 9, all: true))
+    } catch {
+      if error.code == .processGone { return }
+      logger.warning(
+        "what is left of a container cannot be killed",
+        metadata: ["container": "\(container.id)", "error": "\(error)"])
+    }
+  }
+
+  private func thaw(_ container: TaskContainer) async {
+    do throws(OCIShimError) {
+      try await container.runtime.run(.resume(id: container.id))
+    } catch {
+      logger.warning(
+        "a container that ended while it was paused cannot be resumed",
+        metadata: ["container": "\(container.id)", "error": "\(error)"])
+    }
+  }
+
+  // MARK: The journal
+
+  /// Changes the journal and has it written before it returns.
+  func journal(
+    _ container: TaskContainer, _ change: @escaping @Sendable (inout JournalRecord) -> Void
+  ) async throws {
+    try await journalThread.runIfActive {
+      let record = container.state.withLock { state in
+        change(&state.journal)
+        return state.journal
+      }
+      try Journal(bundle: container.bundle).write(record)
+    }
+  }
+
+  /// The same, on the journal's thread. An end is told also when it cannot be written down.
+  private func journalNow(
+    _ container: TaskContainer, _ change: (inout JournalRecord) -> Void
+  ) {
+    let record = container.state.withLock { state in
+      change(&state.journal)
+      return state.journal
+    }
+    do throws(OCIShimError) {
+      try Journal(bundle: container.bundle).write(record)
+    } catch {
+      logger.error(
+        "an end is not in the journal",
+        metadata: ["container": "\(container.id)", "error": "\(error)"])
+    }
+  }
+
+  /// Carries on when the caller is cancelled: a half of a create helps nobody.
+  func uncancelled<T: Sendable>(_ body: @escaping @Sendable () async throws -> T) async throws -> T
+  {
+    try await Task { try await body() }.value
+  }
+}
+
+extension ExitPromise {
+  /// Whether it was resolved before the calling task was cancelled.
+  func isResolvedBeforeCancellation() async -> Bool {
+    do {
+      _ = try await wait()
+      return true
+    } catch {
+      return false
+    }
+  }
+}
+
+/// Registers a service's methods under another service's name.
+struct RenamingRegistrar<Base: RPCRegistrar>: RPCRegistrar {
+  var base: Base
+  let service: String
+
+  mutating func register(
+    _ method: RPCMethod, execution: RPCExecution, unary handler: @escaping RPCUnaryHandler
+  ) {
+    base.register(
+      RPCMethod(service: service, name: method.name), execution: execution, unary: handler)
+  }
+
+  mutating func register(
+    _ method: RPCMethod, kind: RPCStreamKind, execution: RPCExecution,
+    stream handler: @escaping RPCStreamHandler
+  ) {
+    base.register(
+      RPCMethod(service: service, name: method.name), kind: kind, execution: execution,
+      stream: handler)
+  }
+}

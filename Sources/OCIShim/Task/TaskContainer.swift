@@ -1,0 +1,166 @@
+internal import ContainerdAPI
+internal import LinuxSystem
+internal import ProcessSupervision
+internal import RPCCore
+internal import SwiftProtobuf
+internal import Synchronization
+
+/// One container of the shim: what is known of it, and its processes.
+///
+/// Its lock is held for a look or a change alone, never across I/O or a runtime's command, so that
+/// State is answered whatever hangs.
+final class TaskContainer: Sendable {
+  struct Exec {
+    var machine = ExecStateMachine()
+    var isStarting = false
+    var pid: Int32 = 0
+    var end: ProcessEnd?
+    let record: JournalRecord.Exec
+    let stdio: JournalRecord.Stdio
+    let promise = ExitPromise()
+    var io: (any ProcessStreams)?
+  }
+
+  struct State {
+    var machine: InitStateMachine
+    var pid: Int32 = 0
+    var end: ProcessEnd?
+    var io: (any ProcessStreams)?
+    var execs: [String: Exec] = [:]
+    var journal: JournalRecord
+  }
+
+  let id: String
+  let bundle: String
+  let runtime: OCIRuntime
+  let checkpoint: String
+  /// Its end ends all processes in it: the kernel sees to that.
+  let hasOwnPIDNamespace: Bool
+  let hasMounts: Bool
+  let stdio: JournalRecord.Stdio
+  let operations = OperationQueue()
+  let promise = ExitPromise()
+  /// Resolved when the init's end is known, which may be before it is told.
+  let initEnded = ExitPromise()
+  let state: Mutex<State>
+
+  init(
+    id: String, bundle: String, runtime: OCIRuntime, checkpoint: String, hasOwnPIDNamespace: Bool,
+    hasMounts: Bool, io: any ProcessStreams, journal: JournalRecord
+  ) {
+    self.id = id
+    self.bundle = bundle
+    self.runtime = runtime
+    self.checkpoint = checkpoint
+    self.hasOwnPIDNamespace = hasOwnPIDNamespace
+    self.hasMounts = hasMounts
+    self.stdio = journal.stdio
+    var state = State(
+      machine: InitStateMachine(fromCheckpoint: !checkpoint.isEmpty), journal: journal)
+    state.io = io
+    self.state = Mutex(state)
+  }
+
+  var key: ProcessKey { ProcessKey(container: id, exec: nil) }
+
+  var pid: Int32 { state.withLock { $0.pid } }
+
+  func check(_ operation: InitStateMachine.Operation) throws {
+    try state.withLock { state throws(RPCError) in
+      do throws(LifecycleRefusal) { try state.machine.check(operation) } catch {
+        throw error.rpcError
+      }
+    }
+  }
+
+  func checkExec(_ exec: String, _ operation: ExecStateMachine.Operation) throws {
+    try state.withLock { state throws(RPCError) in
+      guard let process = state.execs[exec] else { throw Self.noExec(exec) }
+      do throws(LifecycleRefusal) { try process.machine.check(operation) } catch {
+        throw error.rpcError
+      }
+    }
+  }
+
+  static func noExec(_ exec: String) -> RPCError {
+    RPCError(code: .notFound, message: "process does not exist \(exec): not found")
+  }
+
+  func describe(exec: String) throws -> Containerd_Task_V3_StateResponse {
+    try state.withLock { state throws(RPCError) in
+      var response = Containerd_Task_V3_StateResponse()
+      response.id = id
+      response.bundle = bundle
+      var stdio = self.stdio
+      var end = state.end
+      var pid = state.pid
+      var status = state.machine.status
+      if !exec.isEmpty {
+        guard let process = state.execs[exec] else { throw Self.noExec(exec) }
+        // An exec is as frozen as the container that it is in.
+        let isFrozen = status == .paused || status == .pausing
+        status = isFrozen ? status : process.machine.status
+        stdio = process.stdio
+        end = process.end
+        pid = process.pid
+        response.execID = exec
+      }
+      response.pid = UInt32(pid)
+      response.status = status
+      response.stdin = stdio.stdin
+      response.stdout = stdio.stdout
+      response.stderr = stdio.stderr
+      response.terminal = stdio.terminal
+      if let end {
+        response.exitStatus = end.status
+        response.exitedAt = end.time.timestamp
+      }
+      return response
+    }
+  }
+}
+
+/// The standard streams of one process, with or without a terminal.
+protocol ProcessStreams: Sendable {
+  /// What the runtime is given; nil when it makes a terminal.
+  var descriptors: [Int32: Int32]? { get }
+  /// Where the runtime sends the terminal's descriptor.
+  var consoleSocket: String? { get }
+  func spawned()
+  /// The process runs: with a terminal, its descriptor must have come.
+  func started() async throws
+  func closeStdin()
+  func resize(columns: UInt32, rows: UInt32) throws
+  /// The process has ended.
+  func ended()
+  /// Waits, for a bounded time, until all that it wrote is where it belongs.
+  func drain() async
+  func close()
+}
+
+extension InitStateMachine {
+  var status: Containerd_V1_Types_Status {
+    switch state {
+    case .created, .createdFromCheckpoint: .created
+    case .running: isPausing ? .pausing : .running
+    case .paused: .paused
+    case .stopped, .deleted: .stopped
+    }
+  }
+}
+
+extension ExecStateMachine {
+  var status: Containerd_V1_Types_Status {
+    switch state {
+    case .created: .created
+    case .running: .running
+    case .stopped, .deleted: .stopped
+    }
+  }
+}
+
+extension WallTime {
+  var timestamp: Google_Protobuf_Timestamp {
+    Google_Protobuf_Timestamp(seconds: seconds, nanos: nanoseconds)
+  }
+}
