@@ -73,7 +73,7 @@ public final class Reaper: Sendable {
   /// Keeps all ends from now on for one who will learn a process's number later.
   public func record() -> ExitRecording {
     let recording = ExitRecording()
-    let key = subscribe { recording.add($0) }
+    let key = subscribe { [weak recording] in recording?.add($0) }
     recording.onStop { [weak self] in self?.unsubscribe(key) }
     return recording
   }
