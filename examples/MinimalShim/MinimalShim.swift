@@ -18,7 +18,7 @@ struct MinimalShim: Shim {
   }
 
   /// The process that served is gone, its containers' processes are not.
-  func delete(_ request: DeleteRequest) async throws -> TaskEnd {
+  func delete(_ request: ShimDeleteRequest) async throws -> TaskEnd {
     let process = try ShimBundle(request.bundle).recorded()
     process?.signal(SIGKILL)
     return TaskEnd(pid: UInt32(process?.pid ?? 0), status: 137)
