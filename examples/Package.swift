@@ -48,6 +48,14 @@ let package = Package(
         hawsepipe("TLSTransport"), hawsepipe("TransportCore"), nioCore,
       ],
       path: "RemoteTLS", exclude: ["run"], swiftSettings: settings),
+    // MinimalShim: a shim of one's own.
+    .executableTarget(
+      name: "containerd-shim-minimal-v1",
+      dependencies: [
+        hawsepipe("ShimKit"), hawsepipe("ContainerdAPI"), hawsepipe("ProcessSupervision"),
+        hawsepipe("RPCCore"), .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+      ],
+      path: "MinimalShim", swiftSettings: settings),
     // Greeter: a service of one's own, generated while it is built.
     .executableTarget(
       name: "greeter",

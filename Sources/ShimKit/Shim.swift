@@ -11,7 +11,7 @@ public import SwiftProtobuf
 ///   func register(on services: inout ShimServices, context: ShimContext) async throws {
 ///     services.registerTask(MyTasks(context))
 ///   }
-///   func delete(_ request: DeleteRequest) async throws -> TaskEnd { … }
+///   func delete(_ request: ShimDeleteRequest) async throws -> TaskEnd { … }
 /// }
 /// ```
 ///
@@ -30,7 +30,7 @@ public protocol Shim: Sendable {
   /// by the process that is there. The id itself, unless the author says otherwise.
   ///
   /// It runs in `start`, before anything was made: to refuse a request, throw.
-  func group(_ request: StartRequest) throws -> String
+  func group(_ request: ShimStartRequest) throws -> String
 
   /// Adds what the shim serves. It runs in the serving process, before the first call is answered.
   /// What is not added is answered Unimplemented.
@@ -40,7 +40,7 @@ public protocol Shim: Sendable {
   ///
   /// It must do nothing, and succeed, when it is run again; and it has
   /// ``ShimConfiguration/deleteLimit``.
-  func delete(_ request: DeleteRequest) async throws -> TaskEnd
+  func delete(_ request: ShimDeleteRequest) async throws -> TaskEnd
 
   /// What `-info` prints beside name and version.
   ///
@@ -51,7 +51,7 @@ public protocol Shim: Sendable {
 extension Shim {
   public var version: ShimVersion { ShimVersion("0") }
   public var configuration: ShimConfiguration { ShimConfiguration() }
-  public func group(_ request: StartRequest) throws -> String { request.id }
+  public func group(_ request: ShimStartRequest) throws -> String { request.id }
   public func info(_ options: Google_Protobuf_Any?) async throws -> ShimInfo { ShimInfo() }
 
   /// Where a program that is a shim begins. It does not return.
@@ -88,7 +88,7 @@ public struct ShimInfo: Sendable {
 }
 
 /// What `delete` is to clean up.
-public struct DeleteRequest: Sendable, Hashable {
+public struct ShimDeleteRequest: Sendable, Hashable {
   public var namespace: String
   public var id: String
   /// Absolute. It may be half empty, or gone.

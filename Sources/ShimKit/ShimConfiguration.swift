@@ -67,17 +67,17 @@ public struct ShimConfiguration: Sendable {
 /// Steps of others in the frame's way.
 public struct ShimHooks: Sendable {
   /// In `start`, before the serving process is made: what throws here leaves nothing behind.
-  public var beforeSpawn: @Sendable (StartRequest) throws -> Void
+  public var beforeSpawn: @Sendable (ShimStartRequest) throws -> Void
   /// In `start`, when the serving process runs: its cgroup, its OOM score. What throws here ends it.
-  public var afterSpawn: @Sendable (_ pid: Int32, StartRequest) throws -> Void
+  public var afterSpawn: @Sendable (_ pid: Int32, ShimStartRequest) throws -> Void
   /// In the serving process, before everything else: where the log goes.
   public var logger: @Sendable (ShimInvocation, _ bundle: String) throws -> Logger
   /// In the serving process, before the author's services are registered.
   public var beforeServing: @Sendable (ShimContext) async throws -> Void
 
   public init(
-    beforeSpawn: @escaping @Sendable (StartRequest) throws -> Void = { _ in },
-    afterSpawn: @escaping @Sendable (_ pid: Int32, StartRequest) throws -> Void = { _, _ in },
+    beforeSpawn: @escaping @Sendable (ShimStartRequest) throws -> Void = { _ in },
+    afterSpawn: @escaping @Sendable (_ pid: Int32, ShimStartRequest) throws -> Void = { _, _ in },
     logger: @escaping @Sendable (ShimInvocation, _ bundle: String) throws -> Logger = { _, _ in
       Logger(label: "shim") { _ in SwiftLogNoOpLogHandler() }
     },

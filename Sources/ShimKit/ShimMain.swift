@@ -39,7 +39,7 @@ public enum ShimMain {
     do {
       let output = try AnswerOutput.take(silencesError: true)
       do {
-        let request = try StartRequest(
+        let request = try ShimStartRequest(
           invocation, input: readStandardInput(), bundle: currentDirectory())
         try starter(shim, request).run { try output.answer($0) }
         exit(0)
@@ -53,7 +53,7 @@ public enum ShimMain {
   }
 
   private static func starter<Author: Shim>(
-    _ shim: Author, _ request: StartRequest
+    _ shim: Author, _ request: ShimStartRequest
   ) throws(ShimKitError) -> ShimStarter<Author> {
     ShimStarter(
       shim: shim, configuration: shim.configuration, request: request,
@@ -102,7 +102,7 @@ public enum ShimMain {
   ) throws -> [UInt8] {
     // It is short and cleans up: nobody but the daemon's limit stops it.
     for signal in [SIGTERM, SIGINT] { _ = clinux_signal_swallow(signal) }
-    let request = DeleteRequest(
+    let request = ShimDeleteRequest(
       namespace: invocation.namespace, id: invocation.id, bundle: try bundle(invocation),
       debug: invocation.debug, daemonAddress: invocation.daemonAddress,
       environment: invocation.environment)
@@ -112,7 +112,7 @@ public enum ShimMain {
 
   private static func runInfo(_ shim: some Shim) throws -> [UInt8] {
     let input = try readStandardInput()
-    guard input.count <= StartRequest.maximumInputSize else {
+    guard input.count <= ShimStartRequest.maximumInputSize else {
       throw ShimKitError(code: .invalidRequest, message: "the options are too large")
     }
     let options = input.isEmpty ? nil : try Google_Protobuf_Any(serializedBytes: input)

@@ -1,4 +1,5 @@
 import ContainerdAPI
+import FoundationEssentials
 import ShimProtocol
 import SwiftProtobuf
 import Testing
@@ -22,8 +23,8 @@ struct DialectTests {
 
   private static func request(
     _ input: [UInt8], id: String = "web", namespace: String = "ns", daemon: String? = "2"
-  ) throws -> StartRequest {
-    try StartRequest(try invocation(id, namespace, daemon: daemon), input: input, bundle: "/b")
+  ) throws -> ShimStartRequest {
+    try ShimStartRequest(try invocation(id, namespace, daemon: daemon), input: input, bundle: "/b")
   }
 
   private static func params(_ change: (inout Params) -> Void = { _ in }) throws -> [UInt8] {
@@ -117,9 +118,9 @@ struct DialectTests {
       (.plain, [2, 3], 2, 2), (.plain, [2, 3], 3, 2), (.plain, [3], 3, nil),
       (.json, [2, 3], 2, 2), (.json, [2, 3], 3, 3), (.json, [2], 3, 2), (.json, [3], 2, nil),
       (.protobuf, [2, 3], 2, 3), (.protobuf, [2], 2, 2), (.protobuf, [], 3, nil),
-    ] as [(StartRequest.Dialect, Set<Int>, Int, Int?)])
+    ] as [(ShimStartRequest.Dialect, Set<Int>, Int, Int?)])
   func reply(
-    _ dialect: StartRequest.Dialect, _ served: Set<Int>, _ jsonVersion: Int, _ version: Int?
+    _ dialect: ShimStartRequest.Dialect, _ served: Set<Int>, _ jsonVersion: Int, _ version: Int?
   ) throws {
     func reply() throws -> StartReply {
       try StartReply(to: dialect, address: "unix:///x", served: served, jsonVersion: jsonVersion)

@@ -18,7 +18,7 @@ struct MinimalShim: Shim {
   }
 
   /// The process that served is gone, its containers' processes are not.
-  func delete(_ request: DeleteRequest) async throws -> TaskEnd {
+  func delete(_ request: ShimDeleteRequest) async throws -> TaskEnd {
     let process = try ShimBundle(request.bundle).recorded()
     process?.signal(SIGKILL)
     return TaskEnd(pid: UInt32(process?.pid ?? 0), status: 137)
@@ -27,41 +27,37 @@ struct MinimalShim: Shim {
 
 private actor Containers: ShimTaskService {
   private struct Container {
-    let create: Containerd_Task_V3_CreateTaskRequest
-    let spec: BundleSpec
+    let create: CreateRequest
     var process: ChildProcess?
     let end = Awaited<TaskEnd>()
   }
 
-  private let onEmpty: ShimShutdown
+  private let ending: ShimShutdown
   private var containers: [String: Container] = [:]
 
-  init(shutdown: ShimShutdown) { onEmpty = shutdown }
+  init(shutdown: ShimShutdown) { ending = shutdown }
 
-  func create(_ request: Containerd_Task_V3_CreateTaskRequest, context: RPCServerContext)
-    throws -> Containerd_Task_V3_CreateTaskResponse
-  {
-    guard containers[request.id] == nil else { throw RPCError(code: .alreadyExists, message: "") }
-    guard !request.terminal else { throw RPCError(code: .unimplemented, message: "no terminals") }
-    let spec = try ShimBundle(request.bundle).spec()
-    containers[request.id] = Container(create: request, spec: spec)
-    return Containerd_Task_V3_CreateTaskResponse()
+  private func find(_ id: String) throws -> Container {
+    guard let container = containers[id] else { throw RPCError(code: .notFound, message: id) }
+    return container
   }
 
-  func start(_ request: Containerd_Task_V3_StartRequest, context: RPCServerContext)
-    throws -> Containerd_Task_V3_StartResponse
-  {
-    let container = try find(request.id)
-    guard container.process == nil, let program = container.spec.arguments.first else {
-      throw RPCError(code: .failedPrecondition, message: "it was started, or has nothing to run")
-    }
+  func create(_ request: CreateRequest, context: Context) throws -> CreateResponse {
+    guard containers[request.id] == nil else { throw RPCError(code: .alreadyExists, message: "") }
+    guard !request.terminal else { throw RPCError(code: .unimplemented, message: "no terminals") }
+    containers[request.id] = Container(create: request)
+    return CreateResponse()
+  }
+
+  func start(_ request: StartRequest, context: Context) throws -> StartResponse {
+    let (container, bundle) = (try find(request.id), ShimBundle(try find(request.id).create.bundle))
+    let spec = try bundle.spec()
     var command = Command(
-      program, arguments: Array(container.spec.arguments.dropFirst()),
-      environment: container.spec.environment, directory: container.create.bundle)
-    let paths = [container.create.stdin, container.create.stdout, container.create.stderr]
-    for (number, path) in paths.enumerated() where !path.isEmpty {
-      // Opened both ways a fifo makes nobody wait; but who reads would never see its end.
-      let file = open(path, (number == 0 ? O_RDONLY | O_NONBLOCK : O_RDWR) | O_CLOEXEC)
+      spec.arguments.first ?? "", arguments: Array(spec.arguments.dropFirst()),
+      environment: spec.environment, directory: bundle.path)
+    for (number, path) in [(1, container.create.stdout), (2, container.create.stderr)] {
+      // Opened both ways a fifo makes nobody wait.
+      let file = path.isEmpty ? -1 : open(path, O_RDWR | O_CLOEXEC)
       if file >= 0 { command.descriptors[Int32(number)] = file }
     }
     defer { for file in command.descriptors.values { close(file) } }
@@ -71,66 +67,42 @@ private actor Containers: ShimTaskService {
       let status = try await process.wait()
       container.end.set(TaskEnd(pid: UInt32(process.pid), status: UInt32(status.code)))
     }
-    if let identity = ProcessIdentity(pid: process.pid) {
-      try ShimBundle(container.create.bundle).record(identity)
-    }
+    if let identity = ProcessIdentity(pid: process.pid) { try bundle.record(identity) }
     return .with { $0.pid = UInt32(process.pid) }
   }
 
-  func state(_ request: Containerd_Task_V3_StateRequest, context: RPCServerContext)
-    throws -> Containerd_Task_V3_StateResponse
-  {
-    let container = try find(request.id)
-    let end = container.end.current
+  func state(_ request: StateRequest, context: Context) throws -> StateResponse {
+    let (container, end) = (try find(request.id), try find(request.id).end.current)
     return .with {
-      $0.id = request.id
-      $0.bundle = container.create.bundle
+      ($0.id, $0.bundle, $0.exitStatus) = (request.id, container.create.bundle, end?.status ?? 0)
       $0.pid = UInt32(container.process?.pid ?? 0)
       $0.status = end != nil ? .stopped : container.process != nil ? .running : .created
-      $0.exitStatus = end?.status ?? 0
     }
   }
 
-  func wait(_ request: Containerd_Task_V3_WaitRequest, context: RPCServerContext)
-    async throws -> Containerd_Task_V3_WaitResponse
-  {
+  func wait(_ request: WaitRequest, context: Context) async throws -> WaitResponse {
     let end = try await find(request.id).end.get()
     return .with { ($0.exitStatus, $0.exitedAt) = (end.status, end.at) }
   }
 
-  func kill(_ request: Containerd_Task_V3_KillRequest, context: RPCServerContext)
-    throws -> Google_Protobuf_Empty
-  {
+  func kill(_ request: KillRequest, context: Context) throws -> Empty {
     guard try find(request.id).process?.signalGroup(Int32(request.signal)) == true else {
       throw RPCError(code: .notFound, message: "\(request.id) does not run")
     }
-    return Google_Protobuf_Empty()
+    return Empty()
   }
 
-  func delete(_ request: Containerd_Task_V3_DeleteRequest, context: RPCServerContext)
-    throws -> Containerd_Task_V3_DeleteResponse
-  {
-    let container = try find(request.id)
-    let end = container.end.current
+  func delete(_ request: DeleteRequest, context: Context) throws -> DeleteResponse {
+    let (container, end) = (try find(request.id), try find(request.id).end.current)
     guard end != nil || container.process == nil else {
       throw RPCError(code: .failedPrecondition, message: "\(request.id) runs")
     }
     containers[request.id] = nil
-    return .with {
-      ($0.pid, $0.exitStatus) = (end?.pid ?? 0, end?.status ?? 0)
-      if let at = end?.at { $0.exitedAt = at }
-    }
+    return .with { ($0.pid, $0.exitStatus) = (end?.pid ?? 0, end?.status ?? 0) }
   }
 
-  func shutdown(_ request: Containerd_Task_V3_ShutdownRequest, context: RPCServerContext)
-    -> Google_Protobuf_Empty
-  {
-    if containers.isEmpty { onEmpty.begin("no container is left") }
-    return Google_Protobuf_Empty()
-  }
-
-  private func find(_ id: String) throws -> Container {
-    guard let container = containers[id] else { throw RPCError(code: .notFound, message: id) }
-    return container
+  func shutdown(_ request: ShutdownRequest, context: Context) -> Empty {
+    if containers.isEmpty { ending.begin("no container is left") }
+    return Empty()
   }
 }

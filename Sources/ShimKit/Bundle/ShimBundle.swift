@@ -89,7 +89,7 @@ public struct BundleSpec: Sendable, Hashable {
   }
 }
 
-extension StartRequest {
+extension ShimStartRequest {
   /// The first of these annotations that the bundle's specification has: what pods are grouped by,
   /// such as `io.kubernetes.cri.sandbox-id`. Nil for a bundle without a specification.
   public func annotation(_ names: String...) throws(ShimKitError) -> String? {

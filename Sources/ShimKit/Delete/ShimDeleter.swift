@@ -9,7 +9,7 @@ internal import SwiftProtobuf
 struct ShimDeleter<Author: Shim>: Sendable {
   var shim: Author
   var configuration: ShimConfiguration
-  var request: DeleteRequest
+  var request: ShimDeleteRequest
 
   /// How long a shim that is still there may take to be told to end.
   private static var goodbye: Duration { .milliseconds(300) }

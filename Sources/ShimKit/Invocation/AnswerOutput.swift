@@ -53,7 +53,7 @@ struct AnswerOutput: ~Copyable {
 func readStandardInput() throws(ShimKitError) -> [UInt8] {
   do {
     let input = try OwnedDescriptor(duplicating: STDIN_FILENO)
-    return try input.read(atMost: StartRequest.maximumInputSize + 1)
+    return try input.read(atMost: ShimStartRequest.maximumInputSize + 1)
   } catch {
     // A daemon that has nothing to say may close it.
     guard error.errno != EBADF else { return [] }

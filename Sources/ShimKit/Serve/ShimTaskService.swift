@@ -10,6 +10,37 @@ public import SwiftProtobuf
 /// ``ShimServices/registerTask(_:)`` serves it under both versions of the service.
 public protocol ShimTaskService: Containerd_Task_V3_TaskService {}
 
+/// Short names for what the methods take and give, inside of a service.
+extension ShimTaskService {
+  public typealias Context = RPCServerContext
+  public typealias Empty = Google_Protobuf_Empty
+  public typealias CreateRequest = Containerd_Task_V3_CreateTaskRequest
+  public typealias CreateResponse = Containerd_Task_V3_CreateTaskResponse
+  public typealias StateRequest = Containerd_Task_V3_StateRequest
+  public typealias StateResponse = Containerd_Task_V3_StateResponse
+  public typealias StartRequest = Containerd_Task_V3_StartRequest
+  public typealias StartResponse = Containerd_Task_V3_StartResponse
+  public typealias DeleteRequest = Containerd_Task_V3_DeleteRequest
+  public typealias DeleteResponse = Containerd_Task_V3_DeleteResponse
+  public typealias PidsRequest = Containerd_Task_V3_PidsRequest
+  public typealias PidsResponse = Containerd_Task_V3_PidsResponse
+  public typealias WaitRequest = Containerd_Task_V3_WaitRequest
+  public typealias WaitResponse = Containerd_Task_V3_WaitResponse
+  public typealias StatsRequest = Containerd_Task_V3_StatsRequest
+  public typealias StatsResponse = Containerd_Task_V3_StatsResponse
+  public typealias ConnectRequest = Containerd_Task_V3_ConnectRequest
+  public typealias ConnectResponse = Containerd_Task_V3_ConnectResponse
+  public typealias PauseRequest = Containerd_Task_V3_PauseRequest
+  public typealias ResumeRequest = Containerd_Task_V3_ResumeRequest
+  public typealias CheckpointRequest = Containerd_Task_V3_CheckpointTaskRequest
+  public typealias KillRequest = Containerd_Task_V3_KillRequest
+  public typealias ExecRequest = Containerd_Task_V3_ExecProcessRequest
+  public typealias ResizePtyRequest = Containerd_Task_V3_ResizePtyRequest
+  public typealias CloseIORequest = Containerd_Task_V3_CloseIORequest
+  public typealias UpdateRequest = Containerd_Task_V3_UpdateTaskRequest
+  public typealias ShutdownRequest = Containerd_Task_V3_ShutdownRequest
+}
+
 extension ShimTaskService {
   public nonisolated(nonsending) func state(
     _ request: Containerd_Task_V3_StateRequest, context: RPCServerContext

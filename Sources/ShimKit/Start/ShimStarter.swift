@@ -13,7 +13,7 @@ internal import UnixTransport
 struct ShimStarter<Author: Shim> {
   var shim: Author
   var configuration: ShimConfiguration
-  var request: StartRequest
+  var request: ShimStartRequest
   /// The shim's binary, for the serving process.
   var executable: String
   /// Asks a shim that runs, within a time.

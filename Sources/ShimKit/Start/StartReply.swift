@@ -4,7 +4,7 @@ internal import SwiftProtobuf
 
 /// What `start` prints, in the words of whoever asked.
 struct StartReply: Hashable, Sendable {
-  var dialect: StartRequest.Dialect
+  var dialect: ShimStartRequest.Dialect
   var params: BootstrapParams
 
   /// - Parameters:
@@ -13,7 +13,7 @@ struct StartReply: Hashable, Sendable {
   ///     2.0 on, and those before it refuse it.
   /// - Throws: `.startFailed` when there is no version that both know.
   init(
-    to dialect: StartRequest.Dialect, address: String, served: Set<Int>, jsonVersion: Int
+    to dialect: ShimStartRequest.Dialect, address: String, served: Set<Int>, jsonVersion: Int
   ) throws(ShimKitError) {
     let most =
       switch dialect {

@@ -49,7 +49,7 @@ struct TestShim: Shim {
     throw ShimKitError(code: .startFailed, message: "as the test wants it, \(step) the spawn")
   }
 
-  func group(_ request: StartRequest) throws -> String {
+  func group(_ request: ShimStartRequest) throws -> String {
     if Self.variable("NOISE") != nil {
       print("a warning on standard output")
       let warning = "a warning on standard error\n"
@@ -72,7 +72,7 @@ struct TestShim: Shim {
     }
   }
 
-  func delete(_ request: DeleteRequest) async throws -> TaskEnd {
+  func delete(_ request: ShimDeleteRequest) async throws -> TaskEnd {
     print("noise")
     if Self.variable("HANG") != nil { try await Task.sleep(for: .seconds(3600)) }
     return TaskEnd(pid: 7, status: 137, at: .with { $0.seconds = 1 })

@@ -3,7 +3,7 @@ internal import ShimProtocol
 public import SwiftProtobuf
 
 /// What a daemon asks of `start`: the command line, the environment and standard input as one.
-public struct StartRequest: Sendable {
+public struct ShimStartRequest: Sendable {
   /// The dialects of daemons, by how the answer must look.
   public enum Dialect: String, Sendable, Hashable, CaseIterable {
     /// containerd up to 1.6: the address, and nothing else.
