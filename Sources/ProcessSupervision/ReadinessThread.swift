@@ -1,6 +1,6 @@
 internal import CLinux
 internal import Glibc
-internal import LinuxSystem
+package import LinuxSystem
 internal import Synchronization
 
 /// One thread for the whole process that waits for descriptors: ends of children, pipes, timers.
@@ -8,16 +8,16 @@ internal import Synchronization
 /// It keeps waiting off the cooperative pool and needs no event loop of the caller. Handlers run on
 /// it, one at a time, and must not block; what they write to may be gone, so the thread blocks
 /// SIGPIPE (and every other signal: those belong to the program's own threads).
-final class ReadinessThread: Sendable {
-  typealias Handler = @Sendable () -> Void
+package final class ReadinessThread: Sendable {
+  package typealias Handler = @Sendable () -> Void
 
-  enum Event {
+  package enum Event {
     case readable
     case writable
   }
 
   /// A descriptor being watched, until ``ReadinessThread/remove(_:)``.
-  struct Watch: Hashable, Sendable {
+  package struct Watch: Hashable, Sendable {
     fileprivate let descriptor: Int32
     fileprivate let token: UInt64
   }
@@ -35,7 +35,7 @@ final class ReadinessThread: Sendable {
   private static let instance = Mutex<ReadinessThread?>(nil)
 
   /// The process's one thread, started at its first use.
-  static func shared() throws(SystemError) -> ReadinessThread {
+  package static func shared() throws(SystemError) -> ReadinessThread {
     try instance.withLock { instance throws(SystemError) in
       if let running = instance { return running }
       let started = try start()
@@ -59,7 +59,7 @@ final class ReadinessThread: Sendable {
 
   /// Calls the handler whenever the descriptor is ready, until the watch is removed. The descriptor
   /// must stay open until then.
-  func add(
+  package func add(
     _ descriptor: Int32, for event: Event, _ handler: @escaping Handler
   ) throws(SystemError) -> Watch {
     let token = table.withLock { table in
@@ -76,7 +76,7 @@ final class ReadinessThread: Sendable {
   }
 
   /// Ends a watch. A call of its handler that is under way, or about to be, may still come.
-  func remove(_ watch: Watch) {
+  package func remove(_ watch: Watch) {
     clinux_readiness_remove(epoll, watch.descriptor)
     table.withLock { _ = $0.handlers.removeValue(forKey: watch.token) }
   }
