@@ -85,6 +85,7 @@ let package = Package(
     .library(name: "ContainerdAPI", targets: ["ContainerdAPI"]),
     .library(name: "ContainerdClient", targets: ["ContainerdClient"]),
     .library(name: "ShimManagement", targets: ["ShimManagement"]),
+    .library(name: "ProcessSupervision", targets: ["ProcessSupervision"]),
     .library(name: "ShimKit", targets: ["ShimKit"]),
     .library(name: "OCIShim", targets: ["OCIShim"]),
     .executable(name: "hawse", targets: ["hawse"]),
@@ -240,12 +241,26 @@ let package = Package(
         "RPCCore", "TransportCore", "UnixTransport", "JSON", "LinuxSystem", "CLinux", nioCore,
         nioPosix, protobuf,
       ]),
-    tests(
-      "ShimKit",
-      [
-        "ContainerdAPI", "ShimProtocol", "ProcessSupervision", "TTRPC", "RPCCore", "TransportCore",
+    // What the tests run as a shim, and what examples/ builds once more as an outsider would.
+    .executableTarget(
+      name: "containerd-shim-kittest-v1",
+      dependencies: [
+        "ShimKit", "ContainerdAPI", "ProcessSupervision", "RPCCore", "TransportCore", protobuf,
+      ],
+      path: "Tests/ShimKit/TestShim", swiftSettings: strict),
+    .executableTarget(
+      name: "containerd-shim-minimal-v1",
+      dependencies: ["ShimKit", "ContainerdAPI", "ProcessSupervision", "RPCCore", protobuf],
+      path: "examples/MinimalShim", swiftSettings: strict),
+    .testTarget(
+      name: "ShimKitTests",
+      dependencies: [
+        "ShimKit", "containerd-shim-kittest-v1", "containerd-shim-minimal-v1", "ShimManagement",
+        "ContainerdClient", "ContainerdAPI", "ShimProtocol", "ProcessSupervision", "TTRPC",
+        "RPCCore", "TransportCore",
         "UnixTransport", "JSON", "LinuxSystem", "CLinux", nioCore, nioPosix, protobuf, logging,
-      ]),
+      ],
+      path: "Tests/ShimKit", exclude: ["TestShim"], swiftSettings: strict),
     tests(
       "OCIShim",
       [

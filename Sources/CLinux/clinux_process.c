@@ -5,9 +5,8 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <spawn.h>
-#include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
@@ -15,106 +14,6 @@
 
 // Older headers lack it; the number is part of the kernel's interface.
 #define CLINUX_P_PIDFD 3
-
-static int highest_target(const struct clinux_spawn *what) {
-  int highest = -1;
-  for (size_t i = 0; i < what->descriptor_count; i++)
-    if (what->descriptors[i].target > highest) highest = what->descriptors[i].target;
-  return highest;
-}
-
-static int is_target(const struct clinux_spawn *what, int number) {
-  for (size_t i = 0; i < what->descriptor_count; i++)
-    if (what->descriptors[i].target == number) return 1;
-  return 0;
-}
-
-static void close_all(const int *descriptors, size_t count) {
-  for (size_t i = 0; i < count; i++) close(descriptors[i]);
-}
-
-// Copies of all sources, numbered above every target, so that no dup2 in the child can overwrite
-// a source that a later one needs. They are close-on-exec and live only until the spawn is over.
-static int raise_sources(const struct clinux_spawn *what, int above, int *raised, int *bad) {
-  for (size_t i = 0; i < what->descriptor_count; i++) {
-    int source = what->descriptors[i].source;
-    int copy = fcntl(source, F_DUPFD_CLOEXEC, above + 1);
-    if (copy < 0) {
-      int error = errno;
-      *bad = source;
-      close_all(raised, i);
-      return error;
-    }
-    raised[i] = copy;
-  }
-  return 0;
-}
-
-static int fill_actions(posix_spawn_file_actions_t *actions, const struct clinux_spawn *what,
-                        const int *raised, int highest) {
-  int error = 0;
-  // Before the map: one of its targets may carry the directory's number.
-  if (what->directory >= 0)
-    error = posix_spawn_file_actions_addfchdir_np(actions, what->directory);
-  for (size_t i = 0; !error && i < what->descriptor_count; i++)
-    error = posix_spawn_file_actions_adddup2(actions, raised[i], what->descriptors[i].target);
-  for (int number = 0; !error && number < highest; number++)
-    if (!is_target(what, number)) error = posix_spawn_file_actions_addclose(actions, number);
-  if (!error) error = posix_spawn_file_actions_addclosefrom_np(actions, highest + 1);
-  return error;
-}
-
-static int fill_attributes(posix_spawnattr_t *attributes, int grouping) {
-  sigset_t every, none;
-  sigfillset(&every);
-  sigemptyset(&none);
-  short flags = POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK;
-  if (grouping == CLINUX_GROUPING_NEW_GROUP) flags |= POSIX_SPAWN_SETPGROUP;
-  if (grouping == CLINUX_GROUPING_NEW_SESSION) flags |= POSIX_SPAWN_SETSID;
-
-  int error = posix_spawnattr_setsigdefault(attributes, &every);
-  if (!error) error = posix_spawnattr_setsigmask(attributes, &none);
-  if (!error) error = posix_spawnattr_setpgroup(attributes, 0);
-  if (!error) error = posix_spawnattr_setflags(attributes, flags);
-  return error;
-}
-
-static int spawn_raised(const struct clinux_spawn *what, const int *raised, int highest,
-                        pid_t *pid) {
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-  int error = posix_spawn_file_actions_init(&actions);
-  if (error) return error;
-  error = posix_spawnattr_init(&attributes);
-  if (error) {
-    posix_spawn_file_actions_destroy(&actions);
-    return error;
-  }
-  error = fill_actions(&actions, what, raised, highest);
-  if (!error) error = fill_attributes(&attributes, what->grouping);
-  if (!error)
-    error = posix_spawn(pid, what->executable, &actions, &attributes, what->arguments,
-                        what->environment);
-  posix_spawnattr_destroy(&attributes);
-  posix_spawn_file_actions_destroy(&actions);
-  return error;
-}
-
-int clinux_spawn(const struct clinux_spawn *what, pid_t *pid, int *bad_source) {
-  *bad_source = -1;
-  size_t count = what->descriptor_count;
-  int *raised = calloc(count ? count : 1, sizeof *raised);
-  if (!raised) return ENOMEM;
-
-  int highest = highest_target(what);
-  int error = raise_sources(what, highest, raised, bad_source);
-  if (!error) {
-    error = spawn_raised(what, raised, highest, pid);
-    close_all(raised, count);
-  }
-  free(raised);
-  return error;
-}
 
 int clinux_pipe(int *reading, int *writing) {
   int ends[2];
@@ -149,6 +48,11 @@ int clinux_pidfd_reap(int pidfd, int block, int *signalled, int *value) {
   *signalled = info.si_code != CLD_EXITED;
   *value = info.si_status;
   return 1;
+}
+
+int clinux_eventfd(void) {
+  int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  return fd < 0 ? -errno : fd;
 }
 
 int clinux_readiness_create(void) {

@@ -21,6 +21,8 @@ public struct OCIShimError: Error, Sendable {
     public static let invalidOptions = Code("invalidOptions")
     /// A file of the bundle is damaged. The message names it and the fault.
     public static let damagedState = Code("damagedState")
+    /// The container's cgroup is not there any more.
+    public static let cgroupGone = Code("cgroupGone")
     /// A system call failed.
     public static let system = Code("system")
   }

@@ -55,16 +55,18 @@ public final class ChildProcess: Sendable {
       var signalled: Int32 = 0
       var value: Int32 = 0
       _ = clinux_pidfd_reap(pidfd, 1, &signalled, &value)
+      ChildLedger.shared.remove(child)
       close(pidfd)
       throw error
     }
   }
 
   private func startWatching(_ pidfd: Int32) throws(SystemError) {
+    ChildLedger.shared.enter(self)
     // Under the lock, so that an early end waits for the watch to be recorded.
     try state.withLock { state throws(SystemError) in
       // The thread keeps the child until its end, so that it is reaped even if nobody else does.
-      let watch = try thread.add(pidfd, for: .readable) { self.reap() }
+      let watch = try thread.add(pidfd, for: .readable) { _ = self.reap() }
       state = .running(Running(pidfd: pidfd, watch: watch))
     }
   }
@@ -137,18 +139,29 @@ public final class ChildProcess: Sendable {
       .failure(ProcessError(.cancelled, "Waiting for process \(pid) was cancelled; it runs on.")))
   }
 
-  /// Runs on the readiness thread when the process has ended.
-  private func reap() {
+  enum Reaping {
+    case collected
+    /// By an earlier call.
+    case endedBefore
+    case running
+  }
+
+  /// Runs on the readiness thread when the process has ended, or on the ``Reaper``'s, whichever
+  /// sees it first.
+  func reap() -> Reaping {
     let (outcome, ended): (Outcome?, Running?) = state.withLock { state in
       guard case .running(let running) = state else { return (nil, nil) }
-      guard let outcome = collect(running.pidfd) else { return (nil, nil) }
+      guard let outcome = collect(running.pidfd) else { return (nil, running) }
       state = .ended(outcome)
       return (outcome, running)
     }
-    guard let outcome, let ended else { return }
+    guard let ended else { return .endedBefore }
+    guard let outcome else { return .running }
+    ChildLedger.shared.remove(self)
     if let watch = ended.watch { thread.remove(watch) }
     close(ended.pidfd)
     for observer in ended.observers.values { observer(outcome) }
+    return .collected
   }
 
   private func collect(_ pidfd: Int32) -> Outcome? {

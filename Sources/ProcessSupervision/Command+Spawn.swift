@@ -20,17 +20,35 @@ extension Command {
     var map = descriptors
     for standard: Int32 in 0...2 where map[standard] == nil { map[standard] = null.number }
 
-    let pid: Int32
-    if let directory {
-      let number = clinux_open_directory(directory)
-      guard number >= 0 else {
-        throw directoryFailure(directory, SystemError("open", errno: -number))
-      }
-      let opened = OwnedDescriptor(owning: number)
-      pid = try start(map, in: opened.number)
-    } else {
-      pid = try start(map, in: -1)
+    guard let directory else { return try spawn(map, in: -1, watchedBy: thread) }
+    let number = clinux_open_directory(directory)
+    guard number >= 0 else {
+      throw directoryFailure(directory, SystemError("open", errno: -number))
     }
+    let opened = OwnedDescriptor(owning: number)
+    return try spawn(map, in: opened.number, watchedBy: thread)
+  }
+
+  private func spawn(
+    _ map: [Int32: Int32], in directory: Int32, watchedBy thread: ReadinessThread
+  ) throws(ProcessError) -> ChildProcess {
+    let entry = ChildLedger.shared.begin()
+    let outcome: Result<ChildProcess, ProcessError>
+    do throws(ProcessError) {
+      let place = entry.pid
+      try start(map, in: directory, writing: place)
+      outcome = .success(try adopt(place.pointee, watchedBy: thread))
+    } catch {
+      outcome = .failure(error)
+    }
+    // Not before the child has its owner.
+    ChildLedger.shared.end(entry)
+    return try outcome.get()
+  }
+
+  private func adopt(
+    _ pid: Int32, watchedBy thread: ReadinessThread
+  ) throws(ProcessError) -> ChildProcess {
     do {
       return try ChildProcess.adopting(pid, watchedBy: thread)
     } catch {
@@ -70,11 +88,12 @@ extension Command {
     }
   }
 
-  private func start(_ map: [Int32: Int32], in directory: Int32) throws(ProcessError) -> Int32 {
+  private func start(
+    _ map: [Int32: Int32], in directory: Int32, writing pid: UnsafeMutablePointer<Int32>
+  ) throws(ProcessError) {
     let entries = map.map { clinux_descriptor(source: $0.value, target: $0.key) }
     let arguments = CStringArray([executable] + arguments)
     let environment = CStringArray(environment)
-    var pid: Int32 = 0
     var badSource: Int32 = -1
     var error: Int32 = 0
     // A file that was written a moment ago may still be open for writing in a child that another
@@ -84,16 +103,16 @@ extension Command {
         entries.withUnsafeBufferPointer { entries in
           var what = clinux_spawn(
             executable: path, arguments: arguments.pointer, environment: environment.pointer,
-            directory: directory, grouping: grouping.number, descriptors: entries.baseAddress,
+            directory: directory, grouping: grouping.number, death_signal: 0,
+            descriptors: entries.baseAddress,
             descriptor_count: entries.count)
-          return clinux_spawn(&what, &pid, &badSource)
+          return clinux_spawn(&what, pid, &badSource)
         }
       }
       if error != ETXTBSY { break }
       usleep(1000 << attempt)
     }
     guard error == 0 else { throw spawnFailure(error, badSource: badSource, in: directory) }
-    return pid
   }
 
   private func spawnFailure(_ error: Int32, badSource: Int32, in directory: Int32) -> ProcessError {

@@ -135,6 +135,7 @@ public final class ConnectionGate: ChannelDuplexHandler, RemovableChannelHandler
   }
 
   public func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+    guard !(event is PeerAnnouncement) else { return }
     guard phase != .passing else { return context.fireUserInboundEventTriggered(event) }
     inbound.append(.event(event))
   }

@@ -11,15 +11,44 @@ import Testing
 struct DescriptorTests {
   /// Ours that a release does not have yet.
   private static let notIn: [String: Set<String>] = [
-    "bookworm": [
+    "bookworm": newStatistics.union(pressure).union([
       // Task v3 came with containerd 2.0.
       "containerd.task.v3",
       "containerd.runc.v1.Options.task_api_address", "containerd.runc.v1.Options.task_api_version",
       "runtimeoptions.v1.Options.config_body",
+      // The sandbox came with containerd 1.7.
+      "containerd.runtime.sandbox.v1", "containerd.types.Platform", "containerd.types.Metric",
+      // What -info prints: containerd 2.0.
+      "containerd.types.RuntimeInfo", "containerd.types.RuntimeVersion",
       // containerd 2.3.
       "containerd.runtime.bootstrap.v1",
-    ],
-    "forky": ["containerd.runtime.bootstrap.v1"],
+    ]),
+    "forky": newStatistics.union([
+      // containerd 2.3.
+      "containerd.runtime.bootstrap.v1", "containerd.runtime.sandbox.v1.StartSandboxResponse.spec",
+      "containerd.types.Platform.os_features",
+    ]),
+  ]
+
+  /// Of containerd's cgroups 3.1.
+  private static let newStatistics = Set(
+    [
+      "CPUStat.burst_usec", "CPUStat.nr_bursts", "HugeTlbStat.failcnt",
+      "MemoryEvents.oom_group_kill", "MemoryStat.workingset_activate_anon",
+      "MemoryStat.workingset_activate_file", "MemoryStat.workingset_refault_anon",
+      "MemoryStat.workingset_refault_file", "Metrics.network", "NetworkStat",
+    ].map { "io.containerd.cgroups.v2." + $0 })
+
+  /// Of cgroups 3.0.
+  private static let pressure = Set(
+    [
+      "CPUStat.psi", "IOStat.psi", "MemoryStat.max_usage", "MemoryStat.psi",
+      "MemoryStat.swap_max_usage", "PSIData", "PSIStats",
+    ].map { "io.containerd.cgroups.v2." + $0 })
+
+  /// Of which no release that is compared has anything.
+  private static let inNone = [
+    "containerd.runtime.bootstrap.v1.", "io.containerd.cgroups.v2.NetworkStat",
   ]
 
   /// Theirs that we left out, because no release that is spoken to uses it.
@@ -38,11 +67,12 @@ struct DescriptorTests {
   func containerd() async throws {
     let folder = try await Self.makeDescriptors()
     let ours = try DescriptorIndex(files: ["\(folder)/ours.binpb"])
-    #expect(ours.messages.count > 60 && ours.services.count == 3)
+    #expect(ours.messages.count > 60 && ours.services.count == 4)
 
     var found: Set<String> = []
-    for (suite, files) in [("bookworm", ["bookworm-1", "bookworm-2"]), ("forky", ["forky-1"])] {
-      var theirs = try DescriptorIndex(files: files.map { "\(folder)/\($0).binpb" })
+    for (suite, count) in [("bookworm", 4), ("forky", 3)] {
+      var theirs = try DescriptorIndex(
+        files: (1...count).map { "\(folder)/\(suite)-\($0).binpb" })
       for (name, current) in Self.moved[suite, default: [:]] {
         let isThere = theirs.move(name, to: current)
         #expect(isThere, "\(suite) has no \(name) any more")
@@ -69,12 +99,13 @@ struct DescriptorTests {
     }
     let unseen = ours.names.subtracting(found).sorted()
     #expect(
-      unseen.allSatisfy { $0.hasPrefix("containerd.runtime.bootstrap.v1.") },
+      unseen.allSatisfy { name in Self.inNone.contains { name.hasPrefix($0) } },
       "in neither release: \(unseen)")
     for package in [
       "containerd.task.v2", "containerd.task.v3", "containerd.events", "containerd.types",
       "containerd.v1.types", "containerd.runc.v1", "containerd.services.events.ttrpc.v1",
-      "runtimeoptions.v1",
+      "runtimeoptions.v1", "containerd.runtime.sandbox.v1", "io.containerd.cgroups.v1",
+      "io.containerd.cgroups.v2",
     ] {
       #expect(found.contains { $0.hasPrefix(package + ".") }, "nothing of \(package) was compared")
     }

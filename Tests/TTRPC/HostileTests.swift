@@ -148,7 +148,7 @@ struct HostileClientTests {
       for bad in [frame(1, 2), frame(3, 1), frame(1, 4, request("no", "no"))] {
         let peer = try HostilePeer(to: name)
         let block = [[UInt8]](repeating: bad, count: 1_000).flatMap { $0 }
-        let taken = peer.write(block, times: 1_000)
+        let taken = peer.flood(block, times: 1_000)
         #expect(taken < 1_000 * block.count && taken < Self.mostTaken, "it took \(taken) bytes")
         // What was refused is told to a peer that reads after all.
         #expect(peer.drain() > 0)
@@ -193,7 +193,7 @@ struct HostileClientTests {
     try await attack(.init(maximumInFlight: 100), tally) { name in
       let peer = try HostilePeer(to: name)
       let flood = Self.requests(200_000, like: Self.hang(0))
-      let taken = peer.write(flood)
+      let taken = peer.flood(flood)
       #expect(taken < flood.count / 2, "it took \(taken) bytes")
     }
     #expect(await tally.notes.count { $0 == "began" } <= 100)
@@ -211,7 +211,7 @@ struct HostileClientTests {
       let tally = Tally()
       try await attack(.init(maximumInFlightBytes: 8 << 20), tally) { name in
         let peer = try HostilePeer(to: name)
-        let taken = peer.write(Self.requests(40, like: Self.hang(0, weight)))
+        let taken = peer.flood(Self.requests(40, like: Self.hang(0, weight)))
         #expect(taken < Self.mostTaken, "it took \(taken) bytes")
       }
       #expect(await tally.notes.count { $0 == "began" } <= 9)

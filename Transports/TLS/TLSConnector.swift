@@ -16,16 +16,18 @@ struct TLSConnector: Connector {
   ) async throws(AttemptFailure) -> Connection {
     let (context, target) = try await prepare(address)
     let limit = TimeAmount(min(options.tryLimit, .seconds(3600)))
+    let policy = options.policy ?? .anyone
+    let handshakes = TLSHandshakes()
     let connection = try await inner.attempt(address.inner, options: options.beneathLayer) {
       channel in
       let engine = try TLSEngine(
         context, serverName: target.serverName, expecting: target.names, sessionKey: target.key)
-      try TLSHandler.add(engine, limit, to: channel)
+      try TLSHandler.add(engine, limit, to: channel, handshakes.add(channel, policy))
       try configure(channel)
     }
     do throws(AttemptFailure) {
       return try await TLSHandler.admit(
-        connection, at: address, policy: options.policy ?? .anyone)
+        connection, at: address, policy: policy, handshakes.of(connection.channel))
     } catch {
       await connection.channel.closeAndWait()
       throw error

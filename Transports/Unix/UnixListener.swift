@@ -79,6 +79,14 @@ public struct UnixListener: Listener {
     }
   }
 
+  /// Binds and listens as ``init(bindingTo:options:)``, for a process that is to inherit the socket:
+  /// the descriptor (close-on-exec) is the caller's, who also removes the file.
+  package static func bind(
+    to address: TransportAddress, options: Options = Options()
+  ) throws(TransportError) -> CInt {
+    try UnixBinding(address: address, options: options).listen().0.descriptor
+  }
+
   private init(
     _ socket: UnixSocket, file: UnixSocketFile?, address: TransportAddress, options: Options
   ) {

@@ -6,7 +6,10 @@
 #include "clinux_mount.h"
 #include "clinux_process.h"
 #include "clinux_readiness.h"
+#include "clinux_reap.h"
+#include "clinux_signals.h"
 #include "clinux_sockets.h"
+#include "clinux_spawn.h"
 #include "clinux_terminal.h"
 #include "clinux_vsock.h"
 

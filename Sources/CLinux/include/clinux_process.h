@@ -5,33 +5,6 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-// The descriptor `source` of this process becomes `target` in the child.
-struct clinux_descriptor {
-  int source;
-  int target;
-};
-
-enum clinux_grouping {
-  CLINUX_GROUPING_INHERIT = 0,
-  CLINUX_GROUPING_NEW_GROUP = 1,
-  CLINUX_GROUPING_NEW_SESSION = 2,
-};
-
-struct clinux_spawn {
-  const char *executable;
-  char *const *arguments;    // argv, argv[0] included, ends with NULL
-  char *const *environment;  // ends with NULL
-  int directory;             // a descriptor to change into first, or -1
-  int grouping;              // enum clinux_grouping
-  const struct clinux_descriptor *descriptors;
-  size_t descriptor_count;
-};
-
-// Starts a child that has exactly the descriptors of the map, every signal at its default and none
-// blocked. Returns 0 and the child's pid, or the errno of what failed, the child's exec included.
-// When a source cannot be duplicated, `bad_source` is its number (else it is -1).
-int clinux_spawn(const struct clinux_spawn *what, pid_t *pid, int *bad_source);
-
 // A pipe whose ends are both close-on-exec. 0 or -errno.
 int clinux_pipe(int *reading, int *writing);
 
@@ -55,6 +28,9 @@ int clinux_readiness_create(void);
 // hung up. 0 or -errno.
 int clinux_readiness_add(int epoll, int descriptor, int writing, uint64_t token);
 void clinux_readiness_remove(int epoll, int descriptor);
+
+// An eventfd(2) that counts up from 0, close-on-exec and non-blocking; or -errno.
+int clinux_eventfd(void);
 
 // Waits without limit for ready descriptors and gives their tokens. Their count; 0 at a signal.
 int clinux_readiness_wait(int epoll, uint64_t *tokens, int capacity);

@@ -20,6 +20,61 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
   typealias Version = _2
 }
 
+/// The numbers of log/slog with steps between them. Others may come.
+public nonisolated enum Containerd_Runtime_Bootstrap_V1_LogLevel: SwiftProtobuf.Enum, Swift.CaseIterable {
+  public typealias RawValue = Int
+  case info // = 0
+  case trace // = -8
+  case debug // = -4
+  case warn // = 4
+  case error // = 8
+  case fatal // = 10
+  case panic // = 12
+  case UNRECOGNIZED(Int)
+
+  public init() {
+    self = .info
+  }
+
+  public init?(rawValue: Int) {
+    switch rawValue {
+    case -8: self = .trace
+    case -4: self = .debug
+    case 0: self = .info
+    case 4: self = .warn
+    case 8: self = .error
+    case 10: self = .fatal
+    case 12: self = .panic
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  public var rawValue: Int {
+    switch self {
+    case .trace: return -8
+    case .debug: return -4
+    case .info: return 0
+    case .warn: return 4
+    case .error: return 8
+    case .fatal: return 10
+    case .panic: return 12
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  public static let allCases: [Containerd_Runtime_Bootstrap_V1_LogLevel] = [
+    .info,
+    .trace,
+    .debug,
+    .warn,
+    .error,
+    .fatal,
+    .panic,
+  ]
+
+}
+
 /// What a shim can do beyond its version. None is defined yet.
 public nonisolated enum Containerd_Runtime_Bootstrap_V1_Capability: SwiftProtobuf.Enum, Swift.CaseIterable {
   public typealias RawValue = Int
@@ -51,6 +106,70 @@ public nonisolated enum Containerd_Runtime_Bootstrap_V1_Capability: SwiftProtobu
 
 }
 
+/// What a shim's `start` gets on standard input, since containerd 2.3.
+public nonisolated struct Containerd_Runtime_Bootstrap_V1_BootstrapParams: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The id of the task or the sandbox.
+  public var instanceID: String = String()
+
+  public var namespace: String = String()
+
+  public var logLevel: Containerd_Runtime_Bootstrap_V1_LogLevel = .info
+
+  public var containerdVersion: String = String()
+
+  /// Where events go.
+  public var containerdTtrpcAddress: String = String()
+
+  public var containerdGrpcAddress: String = String()
+
+  /// The path of containerd's own executable.
+  public var containerdBinary: String = String()
+
+  /// The runtime options, if there are any, and whatever else newer daemons send.
+  public var extensions: [Containerd_Runtime_Bootstrap_V1_Extension] = []
+
+  /// Where the shim's sockets belong.
+  public var socketDir: String {
+    get {_socketDir ?? String()}
+    set {_socketDir = newValue}
+  }
+  /// Returns true if `socketDir` has been explicitly set.
+  public var hasSocketDir: Bool {self._socketDir != nil}
+  /// Clears the value of `socketDir`. Subsequent reads from it will return its default value.
+  public mutating func clearSocketDir() {self._socketDir = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _socketDir: String? = nil
+}
+
+public nonisolated struct Containerd_Runtime_Bootstrap_V1_Extension: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var value: SwiftProtobuf.Google_Protobuf_Any {
+    get {_value ?? SwiftProtobuf.Google_Protobuf_Any()}
+    set {_value = newValue}
+  }
+  /// Returns true if `value` has been explicitly set.
+  public var hasValue: Bool {self._value != nil}
+  /// Clears the value of `value`. Subsequent reads from it will return its default value.
+  public mutating func clearValue() {self._value = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _value: SwiftProtobuf.Google_Protobuf_Any? = nil
+}
+
 /// What a shim prints when it was started, since containerd 2.3.
 public nonisolated struct Containerd_Runtime_Bootstrap_V1_BootstrapResult: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
@@ -79,8 +198,120 @@ public nonisolated struct Containerd_Runtime_Bootstrap_V1_BootstrapResult: Senda
 
 fileprivate nonisolated let _protobuf_package = "containerd.runtime.bootstrap.v1"
 
+nonisolated extension Containerd_Runtime_Bootstrap_V1_LogLevel: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}x\u{7f}\u{7f}\u{7f}\u{7f}\u{3}LOG_LEVEL_TRACE\0\u{2}\u{4}LOG_LEVEL_DEBUG\0\u{2}\u{4}LOG_LEVEL_INFO\0\u{2}\u{4}LOG_LEVEL_WARN\0\u{2}\u{4}LOG_LEVEL_ERROR\0\u{2}\u{2}LOG_LEVEL_FATAL\0\u{2}\u{2}LOG_LEVEL_PANIC\0")
+}
+
 nonisolated extension Containerd_Runtime_Bootstrap_V1_Capability: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0CAPABILITY_UNSPECIFIED\0")
+}
+
+nonisolated extension Containerd_Runtime_Bootstrap_V1_BootstrapParams: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".BootstrapParams"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}instance_id\0\u{1}namespace\0\u{3}log_level\0\u{3}containerd_version\0\u{3}containerd_ttrpc_address\0\u{3}containerd_grpc_address\0\u{3}containerd_binary\0\u{1}extensions\0\u{3}socket_dir\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.instanceID) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.namespace) }()
+      case 3: try { try decoder.decodeSingularEnumField(value: &self.logLevel) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.containerdVersion) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.containerdTtrpcAddress) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.containerdGrpcAddress) }()
+      case 7: try { try decoder.decodeSingularStringField(value: &self.containerdBinary) }()
+      case 8: try { try decoder.decodeRepeatedMessageField(value: &self.extensions) }()
+      case 9: try { try decoder.decodeSingularStringField(value: &self._socketDir) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.instanceID.isEmpty {
+      try visitor.visitSingularStringField(value: self.instanceID, fieldNumber: 1)
+    }
+    if !self.namespace.isEmpty {
+      try visitor.visitSingularStringField(value: self.namespace, fieldNumber: 2)
+    }
+    if self.logLevel != .info {
+      try visitor.visitSingularEnumField(value: self.logLevel, fieldNumber: 3)
+    }
+    if !self.containerdVersion.isEmpty {
+      try visitor.visitSingularStringField(value: self.containerdVersion, fieldNumber: 4)
+    }
+    if !self.containerdTtrpcAddress.isEmpty {
+      try visitor.visitSingularStringField(value: self.containerdTtrpcAddress, fieldNumber: 5)
+    }
+    if !self.containerdGrpcAddress.isEmpty {
+      try visitor.visitSingularStringField(value: self.containerdGrpcAddress, fieldNumber: 6)
+    }
+    if !self.containerdBinary.isEmpty {
+      try visitor.visitSingularStringField(value: self.containerdBinary, fieldNumber: 7)
+    }
+    if !self.extensions.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.extensions, fieldNumber: 8)
+    }
+    try { if let v = self._socketDir {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 9)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Containerd_Runtime_Bootstrap_V1_BootstrapParams, rhs: Containerd_Runtime_Bootstrap_V1_BootstrapParams) -> Bool {
+    if lhs.instanceID != rhs.instanceID {return false}
+    if lhs.namespace != rhs.namespace {return false}
+    if lhs.logLevel != rhs.logLevel {return false}
+    if lhs.containerdVersion != rhs.containerdVersion {return false}
+    if lhs.containerdTtrpcAddress != rhs.containerdTtrpcAddress {return false}
+    if lhs.containerdGrpcAddress != rhs.containerdGrpcAddress {return false}
+    if lhs.containerdBinary != rhs.containerdBinary {return false}
+    if lhs.extensions != rhs.extensions {return false}
+    if lhs._socketDir != rhs._socketDir {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Containerd_Runtime_Bootstrap_V1_Extension: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Extension"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}value\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._value) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._value {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Containerd_Runtime_Bootstrap_V1_Extension, rhs: Containerd_Runtime_Bootstrap_V1_Extension) -> Bool {
+    if lhs._value != rhs._value {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
 }
 
 nonisolated extension Containerd_Runtime_Bootstrap_V1_BootstrapResult: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {

@@ -36,6 +36,8 @@ final class StreamWatch<Host: StreamHost> {
   private var timer: Scheduled<Void>?
   /// Whether the task of the look to come has had its turn; how many times that was waited for.
   private var hadTurn = true
+  /// Whether that turn is waited for: a test's loop may be touched by its own thread only.
+  var waitsForTurns = true
   private var putOff = 0
 
   /// Gives up a stream.
@@ -80,7 +82,7 @@ final class StreamWatch<Host: StreamHost> {
 
   private func arm(_ loop: any EventLoop) {
     guard timer == nil, !entries.isEmpty || waiting != nil else { return }
-    if hadTurn { takeTurn(loop) }
+    if hadTurn, waitsForTurns { takeTurn(loop) }
     timer = loop.assumeIsolated().scheduleTask(in: interval) { self.look(loop) }
   }
 

@@ -20,6 +20,7 @@ struct WireReader {
 
   /// The deepest nesting of unknown groups that is skipped; protobuf's own parsers have the limit.
   private static let deepestGroup = 100
+  private static let longestKey = 5
 
   init(_ bytes: UnsafeRawBufferPointer, in range: Range<Int>? = nil) {
     let whole = 0..<bytes.count
@@ -32,7 +33,10 @@ struct WireReader {
   /// The next field's key, or nil at the end.
   mutating func nextKey() throws(WireError) -> Key? {
     guard position < end else { return nil }
+    let start = position
     let raw = try varint()
+    // Padded with zeros it would fit into more; C++ refuses that as well.
+    guard position - start <= Self.longestKey else { throw .keyLength }
     let field = raw >> 3
     guard field >= 1, field <= 0x1fff_ffff else { throw .fieldNumber }
     guard let type = WireType(rawValue: raw & 7) else { throw .wireType }
@@ -103,12 +107,14 @@ struct WireReader {
 
 /// What is wrong with bytes that should have been protobuf.
 enum WireError: Error, CustomStringConvertible {
-  case truncated, varintOverflow, fieldNumber, wireType, unexpectedEndGroup, nesting, notUTF8
+  case truncated, varintOverflow, keyLength, fieldNumber, wireType, unexpectedEndGroup, nesting,
+    notUTF8
 
   var description: String {
     switch self {
     case .truncated: "a field reaches beyond the end"
     case .varintOverflow: "a number has more than 64 bits"
+    case .keyLength: "a field's key has more than five bytes"
     case .fieldNumber: "a field number is out of range"
     case .wireType: "a field has an unknown wire type"
     case .unexpectedEndGroup: "a group ends that was not begun"

@@ -87,7 +87,10 @@ package struct ClientSocket: Sendable {
       throw error
     }
     let identified = PhaseTiming(.identity, clock.now - began)
-    let channel = try await channel(on: options.group, configure: configure)
+    let channel = try await channel(on: options.group) { channel in
+      try configure(channel)
+      channel.pipeline.fireUserInboundEventTriggered(PeerAnnouncement(peer))
+    }
     guard !Task.isCancelled else {
       channel.close(promise: nil)
       throw AttemptFailure.cancelled(during: .connect)

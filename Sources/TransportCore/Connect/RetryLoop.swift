@@ -68,37 +68,26 @@ struct RetryLoop {
     return error
   }
 
-  /// One try, ended when its time is up.
+  /// One try, ended when its time is up. It begins at once, on this thread.
   private static func limited<Value: Sendable>(
     _ limit: Duration, _ attempt: @escaping @Sendable () async throws(AttemptFailure) -> Value
   ) async -> Result<Value, AttemptFailure> {
-    await withTaskGroup(of: Result<Value, AttemptFailure>?.self) { group in
-      group.addTask {
-        do throws(AttemptFailure) {
-          return .success(try await attempt())
-        } catch {
-          return .failure(error)
-        }
+    let task = Task.immediate { () async -> Result<Value, AttemptFailure> in
+      do throws(AttemptFailure) {
+        return .success(try await attempt())
+      } catch {
+        return .failure(error)
       }
-      group.addTask {
-        // Cancelled when the try is over: then there is nothing to time.
-        try? await Task.sleep(for: min(limit, .seconds(1_000_000_000)))
-        return nil
-      }
-      var timedOut = false
-      for await result in group {
-        guard let result else {
-          timedOut = !Task.isCancelled
-          group.cancelAll()
-          continue
-        }
-        group.cancelAll()
-        guard timedOut, case .failure(let failure) = result else { return result }
-        return .failure(failure.afterLimit(limit))
-      }
-      // Not reached: the first child always gives a result. An error is better than a trap.
-      return .failure(.cancelled(during: .connect))
     }
+    let timeLimit = TimeLimits.shared.begin(limit) { task.cancel() }
+    let result = await withTaskCancellationHandler {
+      await task.value
+    } onCancel: {
+      task.cancel()
+    }
+    let isOver = TimeLimits.shared.end(timeLimit)
+    guard isOver, !Task.isCancelled, case .failure(let failure) = result else { return result }
+    return .failure(failure.afterLimit(limit))
   }
 }
 

@@ -44,6 +44,7 @@ enum ClientFuzzing {
   static func run(_ script: inout FuzzScript) throws {
     let firstID: UInt32 = script.below(8) == 0 ? .max - 4 : 1
     let handler = ClientHandler(peerName: "fuzz", budget: budget, firstID: firstID)
+    handler.watch.waitsForTurns = false
     let pipe = try FuzzPipe(handler)
     var client: TTRPCClient? = TTRPCClient(
       connection: Connection(

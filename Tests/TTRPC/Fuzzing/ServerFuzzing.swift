@@ -26,6 +26,7 @@ enum ServerFuzzing {
     let handler = ServerHandler(
       methods: service.server(configuration).methods, configuration: configuration,
       peer: script.below(8) == 0 ? nil : PeerIdentity())
+    handler.watch.waitsForTurns = false
     let pipe = try FuzzPipe(handler)
     var nextID: UInt32 = 1
     var sent: [UInt32: Sent] = [:]

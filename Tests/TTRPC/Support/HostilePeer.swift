@@ -11,8 +11,11 @@ import UnixTransport
 final class HostilePeer: Sendable {
   private let descriptor: Int32
 
-  /// How long the other end must take nothing before it counts as having stopped reading.
+  /// How long the other end must take nothing before it counts as having stopped reading, in
+  /// milliseconds.
   private static let stall: Int32 = 700
+  /// How long it is given to take or to send what it has to, however busy the machine is.
+  private static let patience: Int32 = 30_000
 
   /// Connects to an abstract socket.
   init(to name: String) throws {
@@ -31,17 +34,28 @@ final class HostilePeer: Sendable {
 
   deinit { close(descriptor) }
 
-  /// Writes as long as the other end takes it.
+  /// Writes what the other end is to take.
   ///
-  /// - Returns: how many bytes it took.
+  /// - Returns: how many bytes it took: fewer if it closed the connection.
   @discardableResult
   func write(_ bytes: [UInt8], times: Int = 1) -> Int {
+    write(bytes, times, waiting: Self.patience)
+  }
+
+  /// Writes until the other end stops reading.
+  ///
+  /// - Returns: how many bytes it took.
+  func flood(_ bytes: [UInt8], times: Int = 1) -> Int {
+    write(bytes, times, waiting: Self.stall)
+  }
+
+  private func write(_ bytes: [UInt8], _ times: Int, waiting limit: Int32) -> Int {
     var taken = 0
     for _ in 0..<times {
       var position = 0
       while position < bytes.count {
         var waiting = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-        guard poll(&waiting, 1, Self.stall) == 1 else { return taken }
+        guard poll(&waiting, 1, limit) == 1 else { return taken }
         let count = bytes.withUnsafeBytes {
           send(
             descriptor, $0.baseAddress! + position, $0.count - position,
@@ -89,8 +103,7 @@ final class HostilePeer: Sendable {
     var space = [UInt8](repeating: 0, count: max(count, 1))
     while bytes.count < count {
       var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-      // A busy machine is given time.
-      guard poll(&waiting, 1, 30_000) == 1 else { return nil }
+      guard poll(&waiting, 1, Self.patience) == 1 else { return nil }
       let got = recv(descriptor, &space, count - bytes.count, 0)
       guard got > 0 else { return nil }
       bytes += space[..<got]

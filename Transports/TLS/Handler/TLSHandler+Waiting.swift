@@ -9,13 +9,15 @@ extension TLSHandler {
   /// - Returns: what tells how the handshake went.
   @discardableResult
   static func add(
-    _ engine: TLSEngine, _ limit: TimeAmount, to channel: any Channel
+    _ engine: TLSEngine, _ limit: TimeAmount, to channel: any Channel,
+    _ handshake: TLSHandshake? = nil
   ) throws -> EventLoopFuture<Outcome> {
     let outcome = channel.eventLoop.makePromise(of: Outcome.self)
+    if let handshake { outcome.futureResult.whenComplete { handshake.settle($0) } }
     do {
       let gate = ConnectionGate()
       try channel.pipeline.syncOperations.addHandlers([
-        TLSHandler(engine, gate: gate, limit: limit, outcome: outcome), gate,
+        TLSHandler(engine, gate: gate, limit: limit, outcome: outcome, handshake: handshake), gate,
       ])
       return outcome.futureResult
     } catch {
@@ -25,17 +27,20 @@ extension TLSHandler {
     }
   }
 
-  /// Begins the handshake and waits until it is through, the policy has let the peer in and the
-  /// protocol has begun; a cancellation closes the channel.
+  /// Begins the handshake, unless it has begun, and waits until it is through, the policy has let the
+  /// peer in and the protocol has begun; a cancellation closes the channel.
   ///
+  /// - Parameter handshake: the one that the channel's handler was given.
   /// - Returns: the connection as both layers know it.
   static func admit(
-    _ connection: Connection, at address: TransportAddress, policy: PeerPolicy
+    _ connection: Connection, at address: TransportAddress, policy: PeerPolicy,
+    _ handshake: TLSHandshake? = nil
   ) async throws(AttemptFailure) -> Connection {
     let channel = connection.channel
-    let admission = TLSAdmission(connection.peer, policy)
+    let announced = handshake?.announcedPeer
     let result = await withTaskCancellationHandler {
-      await outcome(on: channel, admission)
+      if announced != nil, let handshake { return await handshake.result() }
+      return await outcome(on: channel, TLSAdmission(connection.peer, policy))
     } onCancel: {
       channel.close(promise: nil)
     }
@@ -44,6 +49,10 @@ extension TLSHandler {
     case .success(let outcome):
       var peer = connection.peer
       peer.tls = outcome.identity
+      // Whoever wraps a transport may know more of the peer than its socket told.
+      if let announced, announced != connection.peer, !policy.allows(peer) {
+        throw .refused(peer, by: policy)
+      }
       return Connection(
         channel: channel, address: address, peer: peer,
         timings: connection.timings.adding(outcome))

@@ -4,7 +4,8 @@ internal import TransportCore
 
 /// Speaks TLS between the network and the protocol's handlers, driving a ``TLSEngine``.
 ///
-/// It begins when it is told who the transport beneath says that the peer is, and whom to let in.
+/// It begins when it is told who the transport beneath says that the peer is, and whom to let in: a
+/// client by a ``PeerAnnouncement`` with `channelActive`, as a rule, and else by who waits for it.
 /// From there on everything happens on the event loop: the handshake's end, the policy's decision and
 /// the opening of the ``ConnectionGate`` behind this handler are one event, so that a peer that sends
 /// and closes at once loses nothing, and one that is refused has sent nothing to the protocol.
@@ -40,6 +41,8 @@ final class TLSHandler: ChannelDuplexHandler, RemovableChannelHandler {
   private let gate: ConnectionGate
   private let limit: TimeAmount
   let outcome: EventLoopPromise<Outcome>
+  /// A client's own end of it; servers begin when their task does.
+  private let handshake: TLSHandshake?
   private(set) var state = State.idle
   private var began = ContinuousClock.now
   /// What came before this side began.
@@ -74,12 +77,14 @@ final class TLSHandler: ChannelDuplexHandler, RemovableChannelHandler {
   ///   - limit: how long the handshake may take.
   ///   - promise: is told how it went, once.
   init(
-    _ engine: TLSEngine, gate: ConnectionGate, limit: TimeAmount, outcome: EventLoopPromise<Outcome>
+    _ engine: TLSEngine, gate: ConnectionGate, limit: TimeAmount,
+    outcome: EventLoopPromise<Outcome>, handshake: TLSHandshake? = nil
   ) {
     self.engine = engine
     self.gate = gate
     self.limit = limit
     self.outcome = outcome
+    self.handshake = handshake
   }
 
   // MARK: Beginning and end
@@ -331,6 +336,9 @@ final class TLSHandler: ChannelDuplexHandler, RemovableChannelHandler {
   }
 
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+    if let announcement = event as? PeerAnnouncement, let handshake {
+      return begin(context, admitting: handshake.admission(of: announcement.peer))
+    }
     guard case ChannelEvent.inputClosed? = event as? ChannelEvent else {
       return context.fireUserInboundEventTriggered(event)
     }

@@ -1,0 +1,59 @@
+public import ContainerdAPI
+public import RPCCore
+internal import TTRPC
+
+/// What a shim serves: methods by name. What nobody registered is answered Unimplemented, which
+/// daemons rely on to find out what a shim has.
+public struct ShimServices: RPCRegistrar, Sendable {
+  var server = TTRPCServer()
+
+  public mutating func register(
+    _ method: RPCMethod, execution: RPCExecution, unary handler: @escaping RPCUnaryHandler
+  ) {
+    server.register(method, execution: execution, unary: handler)
+  }
+
+  public mutating func register(
+    _ method: RPCMethod, kind: RPCStreamKind, execution: RPCExecution,
+    stream handler: @escaping RPCStreamHandler
+  ) {
+    server.register(method, kind: kind, execution: execution, stream: handler)
+  }
+
+  /// Serves a task service under both its versions, whose messages are the same but for the name of
+  /// their package.
+  public mutating func registerTask(_ service: some Containerd_Task_V3_TaskService) {
+    service.register(on: &self)
+    registerTaskVersion2(service)
+  }
+
+  /// Serves a task service under the older version alone. The configuration's `taskVersions` say so,
+  /// too, then.
+  public mutating func registerTaskVersion2(_ service: some Containerd_Task_V3_TaskService) {
+    var second = RenamingRegistrar(base: self, service: Containerd_Task_V2_TaskMethods.serviceName)
+    service.register(on: &second)
+    self = second.base
+  }
+}
+
+/// Registers methods as those of another service.
+private struct RenamingRegistrar: RPCRegistrar {
+  var base: ShimServices
+  let service: String
+
+  mutating func register(
+    _ method: RPCMethod, execution: RPCExecution, unary handler: @escaping RPCUnaryHandler
+  ) {
+    base.register(
+      RPCMethod(service: service, name: method.name), execution: execution, unary: handler)
+  }
+
+  mutating func register(
+    _ method: RPCMethod, kind: RPCStreamKind, execution: RPCExecution,
+    stream handler: @escaping RPCStreamHandler
+  ) {
+    base.register(
+      RPCMethod(service: service, name: method.name), kind: kind, execution: execution,
+      stream: handler)
+  }
+}

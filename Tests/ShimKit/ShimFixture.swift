@@ -1,0 +1,171 @@
+import ContainerdAPI
+import Glibc
+import LinuxSystem
+import ProcessSupervision
+import RPCCore
+import ShimProtocol
+import SwiftProtobuf
+import TTRPC
+import Testing
+import TransportCore
+import UnixTransport
+
+@testable import ShimKit
+
+/// A daemon's side of a shim, with directories of its own: bundles, sockets.
+struct ShimFixture {
+  let path: String
+  var sockets: String { "\(path)/s" }
+
+  static let namespace = "tests"
+  static let directory: String = {
+    // The tests' own file is beside what they run.
+    let own = (try? linkTarget("/proc/self/exe")) ?? ""
+    return String(own[..<(own.lastIndex(of: "/") ?? own.endIndex)])
+  }()
+  static let shim = "\(directory)/containerd-shim-kittest-v1"
+
+  /// Runs a test with a fixture, kills what it left and removes its directory.
+  static func with(_ body: (ShimFixture) async throws -> Void) async throws {
+    var template = Array("/tmp/hpkit-XXXXXX".utf8CString)
+    try #require(mkdtemp(&template) != nil)
+    let fixture = ShimFixture(
+      path: String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self))
+    let result = await Result { try await body(fixture) }
+    for process in fixture.processes() { process.signal(SIGKILL) }
+    for process in fixture.processes() { _ = await process.waitForEnd(within: .seconds(30)) }
+    let removal = try await Command("/bin/rm", arguments: ["-rf", fixture.path])
+      .run(timeout: .seconds(60))
+    #expect(removal.status.isSuccess)
+    try result.get()
+  }
+
+  /// A bundle, with the group that the test shim is to put it into.
+  func bundle(_ id: String, group: String? = nil) throws -> String {
+    let bundle = "\(path)/\(id)"
+    try #require(mkdir(bundle, 0o700) == 0 || errno == EEXIST)
+    if let group {
+      try BundleFiles(path: bundle).writeAtomically(
+        "config.json", Array(#"{"annotations":{"tests/group":"\#(group)"}}"#.utf8))
+    }
+    return bundle
+  }
+
+  enum Daemon: String, CaseIterable { case v1_6, v1_7, v2_3 }
+
+  /// Runs `start` as a generation of daemons does.
+  func start(
+    _ id: String, group: String? = nil, as daemon: Daemon = .v1_7, environment: [String] = [],
+    binary: String = Self.shim
+  ) async throws -> CapturedOutput {
+    let bundle = try bundle(id, group: group)
+    var variables =
+      environment + [
+        "KITTEST_SOCKETS=\(sockets)", "TTRPC_ADDRESS=\(path)/none.ttrpc", "GOMAXPROCS=2",
+      ]
+    if daemon != .v1_6 { variables += ["MAX_SHIM_VERSION=2", "NAMESPACE=\(Self.namespace)"] }
+    var input: [UInt8] = []
+    if daemon == .v2_3 {
+      input = try Containerd_Runtime_Bootstrap_V1_BootstrapParams.with {
+        $0.instanceID = id
+        $0.namespace = Self.namespace
+        $0.containerdGrpcAddress = "\(path)/grpc"
+      }.serializedBytes()
+    }
+    return try await Command(
+      binary, arguments: flags(id) + ["start"], environment: variables, directory: bundle
+    ).run(input: input, timeout: .seconds(120))
+  }
+
+  func delete(
+    _ id: String, environment: [String] = [], binary: String = Self.shim
+  ) async throws -> CapturedOutput {
+    let bundle = "\(path)/\(id)"
+    return try await Command(
+      binary, arguments: flags(id) + ["-bundle", bundle, "delete"],
+      environment: environment + ["KITTEST_SOCKETS=\(sockets)"],
+      directory: bundle
+    ).run(timeout: .seconds(120))
+  }
+
+  private func flags(_ id: String) -> [String] {
+    [
+      "-namespace", Self.namespace, "-address", "\(path)/grpc", "-publish-binary", "/bin/true",
+      "-id", id,
+    ]
+  }
+
+  /// The answer of a `start` that must have gone well.
+  func started(
+    _ output: CapturedOutput, sourceLocation: SourceLocation = #_sourceLocation
+  ) throws -> BootstrapReply {
+    #expect(
+      output.status.isSuccess, "\(String(decoding: output.standardError, as: UTF8.self))",
+      sourceLocation: sourceLocation)
+    #expect(output.standardError == [], sourceLocation: sourceLocation)
+    return try BootstrapReply(output.standardOutput)
+  }
+
+  /// Calls the shim at an answer's address.
+  func call<Value: Sendable>(
+    _ address: String, _ body: (TTRPCClient) async throws -> Value
+  ) async throws -> Value {
+    try await withTTRPCClient(
+      to: TransportAddress(place: .unix(path: String(address.dropFirst("unix://".count)))),
+      using: TransportRegistry([UnixConnector()]), options: ConnectOptions(timeout: .seconds(60)),
+      body)
+  }
+
+  /// The pid of the shim that serves, by its own word.
+  func pid(at address: String) async throws -> Int32 {
+    try await call(address) { client in
+      let task = Containerd_Task_V2_TaskClient(caller: client)
+      return Int32(try await task.connect(.init()).shimPid)
+    }
+  }
+
+  func shutDown(_ address: String) async throws {
+    try await call(address) { client in
+      let task = Containerd_Task_V2_TaskClient(caller: client)
+      _ = try await task.shutdown(.init())
+    }
+  }
+
+  /// The processes that belong to this fixture: their directory, or an argument, is below its own.
+  func processes() -> [ProcessIdentity] {
+    guard let proc = try? OwnedDescriptor(opening: "/proc", O_RDONLY | O_DIRECTORY),
+      let names = try? proc.names()
+    else { return [] }
+    return names.compactMap { Int32($0) }.filter { $0 != getpid() }.compactMap { pid in
+      // Gone meanwhile, or a kernel's thread.
+      guard let directory = try? linkTarget("/proc/\(pid)/cwd"), directory.hasPrefix(path + "/"),
+        let name = ProcessStatus.executable(of: pid), name.contains("containerd-shim-")
+      else { return nil }
+      return ProcessIdentity(pid: pid)
+    }
+  }
+
+  func noProcess(sourceLocation: SourceLocation = #_sourceLocation) async throws {
+    for process in processes() {
+      let ended = await process.waitForEnd(within: .seconds(60))
+      #expect(ended, "\(process) is left", sourceLocation: sourceLocation)
+    }
+  }
+
+  /// What is in the directory of sockets: sockets and locks.
+  func leftovers() throws -> [String] {
+    guard access(sockets, F_OK) == 0 else { return [] }
+    return try OwnedDescriptor(opening: sockets, O_RDONLY | O_DIRECTORY).names()
+  }
+
+  func has(_ file: String) -> Bool {
+    var status = stat()
+    return lstat("\(path)/\(file)", &status) == 0
+  }
+}
+
+extension Result where Failure == any Error {
+  fileprivate init(_ body: () async throws -> Success) async {
+    do { self = .success(try await body()) } catch { self = .failure(error) }
+  }
+}
