@@ -108,6 +108,17 @@ struct ExitLedgerTests {
     #expect(ledger.exited(Self.end(11, 5, start: 110)) == [Self.tell(x, 11, 5)])
   }
 
+  @Test("of two with one number that both died early, each is told")
+  func reuseOfTheDead() throws {
+    var ledger = try started()
+    let first = try ledger.willStart(x)
+    #expect(ledger.exited(Self.end(11, 1)) == [])
+    let second = try ledger.willStart(y)
+    #expect(ledger.exited(Self.end(11, 2)) == [])
+    #expect(ledger.didStart(first, pid: 11, startTime: nil) == [Self.tell(x, 11, 1)])
+    #expect(ledger.didStart(second, pid: 11, startTime: nil) == [Self.tell(y, 11, 2)])
+  }
+
   @Test("an exit from before a start is not the start's")
   func before() throws {
     var ledger = try started()

@@ -60,7 +60,7 @@ struct OCIRuntimeTests {
       """
       echo '{"level":"error","msg":"the first"}' > "$log"
       echo '{"level":"warning","msg":"no matter"}' >> "$log"
-      echo '{"level":"error","msg":" the second \\n"}' >> "$log"
+      printf '%s\\n' '{"level":"error","msg":" the second \\n"}' >> "$log"
       printf '{"level":"err' >> "$log"
       echo "on stderr" >&2
       exit 3

@@ -11,21 +11,13 @@ internal import Synchronization
 final class ProcessIO: ProcessStreams {
   private struct State {
     /// For the process: its own number to ours.
-    var process: [Int32: OwnedNumber] = [:]
+    var process: [Int32: SharedDescriptor] = [:]
     /// The other ends of the output, until the process is deleted.
-    var readers: [OwnedNumber] = []
+    var readers: [SharedDescriptor] = []
     /// The shim's own writing ends, until the process has ended: a client that opens its end later
     /// than the process ends would otherwise wait for ever.
-    var writers: [OwnedNumber] = []
-    var stdin: OwnedNumber?
-  }
-
-  /// A descriptor in a collection, which holds no non-copyable ones.
-  private final class OwnedNumber: Sendable {
-    let descriptor: OwnedDescriptor
-    var number: Int32 { descriptor.number }
-
-    init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
+    var writers: [SharedDescriptor] = []
+    var stdin: SharedDescriptor?
   }
 
   private let state: Mutex<State>
@@ -96,11 +88,11 @@ final class ProcessIO: ProcessStreams {
       // Not waiting for a writer; and held open by one of our own from here on.
       let reader = try OwnedDescriptor(opening: path, O_RDONLY | O_NONBLOCK | O_NOCTTY)
       if try reader.status().st_mode & S_IFMT == S_IFIFO {
-        state.stdin = OwnedNumber(
+        state.stdin = SharedDescriptor(
           try OwnedDescriptor(opening: path, O_WRONLY | O_NONBLOCK | O_NOCTTY))
       }
       try makeBlocking(reader, path)
-      state.process[0] = OwnedNumber(reader)
+      state.process[0] = SharedDescriptor(reader)
     }
   }
 
@@ -112,14 +104,14 @@ final class ProcessIO: ProcessStreams {
     case .null: return
     case .file(let path):
       try makeDirectories(of: path)
-      state.process[number] = OwnedNumber(
+      state.process[number] = SharedDescriptor(
         try OwnedDescriptor(
           opening: path, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY | O_NONBLOCK, mode: 0o644))
     case .path(let path):
       var status = stat()
       guard stat(path, &status) == 0 else { throw .last("stat", path) }
       guard status.st_mode & S_IFMT == S_IFIFO else {
-        state.process[number] = OwnedNumber(
+        state.process[number] = SharedDescriptor(
           try OwnedDescriptor(opening: path, O_WRONLY | O_APPEND | O_NOCTTY | O_NONBLOCK))
         return
       }
@@ -132,9 +124,9 @@ final class ProcessIO: ProcessStreams {
         throw .last("fchown", path)
       }
       try makeBlocking(writer, path)
-      state.readers.append(OwnedNumber(reader))
-      state.writers.append(OwnedNumber(try OwnedDescriptor(duplicating: writer.number)))
-      state.process[number] = OwnedNumber(writer)
+      state.readers.append(SharedDescriptor(reader))
+      state.writers.append(SharedDescriptor(try OwnedDescriptor(duplicating: writer.number)))
+      state.process[number] = SharedDescriptor(writer)
     }
   }
 
@@ -147,7 +139,7 @@ final class ProcessIO: ProcessStreams {
     }
   }
 
-  private static func makeDirectories(of path: String) throws(SystemError) {
+  static func makeDirectories(of path: String) throws(SystemError) {
     var at = ""
     for part in path.split(separator: "/").dropLast() {
       at += "/\(part)"

@@ -231,10 +231,11 @@ struct ExitLedger: Sendable {
     }
   }
 
-  /// The last exit of that process since the ticket: where a number was used again meanwhile and
-  /// nothing tells the two apart, the later one is ours, which the runtime named last.
+  /// The first exit of that process since the ticket. Where a number was used again meanwhile and
+  /// nothing tells the two apart, the later exit is left for the process that was started later:
+  /// it may be all that this one can claim.
   private mutating func claim(_ identity: Identity, since ticket: Ticket) -> ProcessEnd? {
-    let found = unclaimed.lastIndex { $0.after >= ticket.number && identity.matches($0.exit) }
+    let found = unclaimed.firstIndex { $0.after >= ticket.number && identity.matches($0.exit) }
     guard let found else { return nil }
     return unclaimed.remove(at: found).exit.exit
   }

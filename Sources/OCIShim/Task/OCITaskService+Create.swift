@@ -287,7 +287,7 @@ extension OCITaskService {
     _ stdio: JournalRecord.Stdio, _ options: RuntimeOptions
   ) throws(OCIShimError) -> any ProcessStreams {
     if stdio.terminal {
-      throw OCIShimError(code: .invalidOptions, message: "terminals are not served yet")
+      return try TerminalIO(stdin: StdioTarget(stdio.stdin), stdout: StdioTarget(stdio.stdout))
     }
     return try ProcessIO(
       stdin: StdioTarget(stdio.stdin), stdout: StdioTarget(stdio.stdout),

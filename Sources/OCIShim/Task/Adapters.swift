@@ -1,0 +1,29 @@
+public import ProcessSupervision
+public import ShimKit
+
+/// The framework's own publisher keeps the order of its calls, and does not block.
+extension EventPublisher: EventSink {}
+
+/// The ends that the process's reaper collects.
+public struct ReaperExits: ExitSource {
+  private let reaper: Reaper
+
+  public init(_ reaper: Reaper) { self.reaper = reaper }
+
+  public func subscribe(_ handler: @escaping @Sendable (ReapedChild) -> Void) {
+    // Made here, so that nothing is missed until the task runs.
+    let exits = reaper.exits()
+    Task {
+      for await exit in exits { handler(ReapedChild(exit)) }
+    }
+  }
+}
+
+extension ReapedChild {
+  init(_ exit: ProcessSupervision.ProcessExit) {
+    let (seconds, attoseconds) = exit.at.components
+    self.init(
+      pid: exit.pid, startTime: nil, status: UInt32(exit.status.code),
+      time: WallTime(seconds: seconds, nanoseconds: Int32(attoseconds / 1_000_000_000)))
+  }
+}
