@@ -1,4 +1,5 @@
 import ContainerdAPI
+import FoundationEssentials
 import ShimProtocol
 import SwiftProtobuf
 import Testing
