@@ -1,4 +1,5 @@
 internal import NIOCore
+internal import TransportCore
 
 #if canImport(Glibc)
   internal import Glibc
@@ -66,6 +67,8 @@ final class FaultHandler: ChannelDuplexHandler {
   }
 
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+    // It comes before the channel is active, and is no part of what the peer sends.
+    if event is PeerAnnouncement { return context.fireUserInboundEventTriggered(event) }
     // It ended before.
     if input.hasEnded, case ChannelEvent.inputClosed = event { return }
     input.arrived(event: event, now: context.eventLoop.now)
