@@ -3,6 +3,7 @@ import Synchronization
 import TLSTransport
 import Testing
 import TransportCore
+import UnixTransport
 
 /// The handshake's end, the policy's decision and the protocol's beginning are one event.
 @Suite struct AdmissionTests {
@@ -92,6 +93,40 @@ import TransportCore
       #expect(connection.tls?.version == .tls13)
       await connection.close()
     }
+  }
+
+  @Test("A policy is asked of whom the transport beneath names in the end, not of its socket's peer")
+  func renamed() async throws {
+    let pki = try TestPKI()
+    let connector = TLSLayer(pki.client()).connector(over: Renaming())
+    try await withServer(pki, pki.server()) { _ in
+      var options = ConnectOptions(timeout: .seconds(30), tryLimit: .seconds(30))
+      options.policy = PeerPolicy(name: "a process") { $0.unix != nil }
+      let error = await #expect(throws: TransportError.self) {
+        try await connector.connect(to: pki.address(), options: options) { _ in }
+      }
+      #expect(error?.code == .refusedByPolicy)
+      options.policy = PeerPolicy(name: "no process") { $0.unix == nil || $0.tls != nil }
+      let connection = try await connector.connect(to: pki.address(), options: options) { _ in }
+      #expect(connection.peer.unix == nil && connection.peer.tls != nil)
+      try await connection.channel.close()
+    }
+  }
+}
+
+/// A transport over unix sockets whose peers are not the processes at their other ends.
+private struct Renaming: Connector {
+  let transport = "unix"
+
+  func attempt(
+    _ address: TransportAddress, options: ConnectOptions,
+    configure: @escaping @Sendable (any Channel) throws -> Void
+  ) async throws(AttemptFailure) -> Connection {
+    let connection = try await UnixConnector().attempt(
+      address, options: options, configure: configure)
+    return Connection(
+      channel: connection.channel, address: address, peer: PeerIdentity(),
+      timings: connection.timings)
   }
 }
 

@@ -261,4 +261,14 @@ private final class Transport: ChannelOutboundHandler {
     #expect(recorder.seen == ["active", "unwritable"])
     _ = try channel.finish()
   }
+
+  @Test("A socket's peer is announced to nobody behind a gate: somebody else says there who it is")
+  func announcement() throws {
+    let channel = try makeChannel()
+    channel.pipeline.fireUserInboundEventTriggered(PeerAnnouncement(PeerIdentity()))
+    try connect(channel)
+    gate.open()
+    #expect(recorder.seen == ["active"])
+    _ = try channel.finish()
+  }
 }
