@@ -95,7 +95,8 @@ import UnixTransport
     }
   }
 
-  @Test("A policy is asked of whom the transport beneath names in the end, not of its socket's peer")
+  @Test(
+    "A policy is asked of whom the transport beneath names in the end, not of its socket's peer")
   func renamed() async throws {
     let pki = try TestPKI()
     let connector = TLSLayer(pki.client()).connector(over: Renaming())
