@@ -16,8 +16,11 @@ internal import Synchronization
 /// its own children are waited for. While it runs, nothing but ``Command`` may start processes here
 /// whose status matters: it takes those of `system(3)`, `popen(3)` and their like.
 public final class Reaper: Sendable {
+  private typealias Subscriber = @Sendable (ProcessExit) -> Void
+
   private struct State {
-    var subscribers: [UInt64: @Sendable (ProcessExit) -> Void] = [:]
+    var recordings: [UInt64: Subscriber] = [:]
+    var streams: [UInt64: Subscriber] = [:]
     var subscribed: UInt64 = 0
   }
 
@@ -65,29 +68,37 @@ public final class Reaper: Sendable {
   public func exits() -> AsyncStream<ProcessExit> {
     let (stream, continuation) = AsyncStream.makeStream(
       of: ProcessExit.self, bufferingPolicy: .unbounded)
-    let key = subscribe { continuation.yield($0) }
+    let key = subscribe { state, key in state.streams[key] = { continuation.yield($0) } }
     continuation.onTermination = { [weak self] _ in self?.unsubscribe(key) }
     return stream
   }
 
-  /// Keeps all ends from now on for one who will learn a process's number later.
+  /// Keeps all ends from now on for one who will learn a process's number later. An end is in every
+  /// recording before any of ``exits()`` gives it.
   public func record() -> ExitRecording {
     let recording = ExitRecording()
-    let key = subscribe { [weak recording] in recording?.add($0) }
+    let key = subscribe { [weak recording] state, key in
+      state.recordings[key] = { [weak recording] in recording?.add($0) }
+    }
     recording.onStop { [weak self] in self?.unsubscribe(key) }
     return recording
   }
 
-  /// - Parameter subscriber: called on the reaper's thread: it must not block.
-  func subscribe(_ subscriber: @escaping @Sendable (ProcessExit) -> Void) -> UInt64 {
+  /// Subscribers are called on the reaper's thread: they must not block.
+  private func subscribe(_ enter: (inout State, UInt64) -> Void) -> UInt64 {
     state.withLock { state in
       state.subscribed += 1
-      state.subscribers[state.subscribed] = subscriber
+      enter(&state, state.subscribed)
       return state.subscribed
     }
   }
 
-  func unsubscribe(_ key: UInt64) { state.withLock { _ = $0.subscribers.removeValue(forKey: key) } }
+  private func unsubscribe(_ key: UInt64) {
+    state.withLock { state in
+      state.recordings[key] = nil
+      state.streams[key] = nil
+    }
+  }
 
   private func run() -> Never {
     clinux_take_child_ends()
@@ -128,7 +139,7 @@ public final class Reaper: Sendable {
   }
 
   private func tell(_ exit: ProcessExit) {
-    let subscribers = state.withLock { Array($0.subscribers.values) }
+    let subscribers = state.withLock { Array($0.recordings.values) + Array($0.streams.values) }
     for subscriber in subscribers { subscriber(exit) }
   }
 }

@@ -21,10 +21,7 @@ import Testing
             if number >= 16, let (pid, code) = try await group.next() { expected[pid] = code }
             group.addTask {
               let code = Int32(number % 200)
-              let output = try await shell(
-                "(exit $1) & exec /bin/sh -c \"echo $!; exit 7\"", ["\(code)"]
-              )
-              .run(timeout: generous)
+              let output = try await orphan(code: code).run(timeout: generous)
               try need(output.status == .exited(7), "the command's own status")
               return (try unwrap(Int32(output.lines.first ?? "")), code)
             }
@@ -56,9 +53,9 @@ import Testing
         let reaper = try Reaper.start()
         let marker = reaper.exits()
         let recording = reaper.record()
-        let output = try await shell("(exit 3) & exec echo $!").run(timeout: generous)
+        let output = try await orphan(code: 3).run(timeout: generous)
         let pid = try unwrap(Int32(output.lines.first ?? ""))
-        // By then it has been told to everybody.
+        // A recording has an end before anybody else is told.
         for await exit in marker where exit.pid == pid { break }
         try need(recording.exit(of: pid)?.status == .exited(3), "the end that came before")
         try need(await recording.waitForExit(of: pid)?.status == .exited(3), "waiting after it")
@@ -79,7 +76,7 @@ import Testing
       await bounded {
         let reaper = try Reaper.start()
         let exits = reaper.exits()
-        let output = try await shell("(exit 3) & exec echo $!").run(timeout: generous)
+        let output = try await orphan(code: 3).run(timeout: generous)
         let pid = try unwrap(Int32(output.lines.first ?? ""))
         for await exit in exits where exit.pid == pid { break }
         try need(reaper.record().exit(of: pid) == nil, "an end from before")
@@ -96,7 +93,7 @@ import Testing
         let quick = reaper.exits()
         var left = Set<Int32>()
         for _ in 0..<100 {
-          let output = try await shell("true & exec echo $!").run(timeout: generous)
+          let output = try await orphan(code: 0).run(timeout: generous)
           left.insert(try unwrap(Int32(output.lines.first ?? "")))
         }
         let all = left
@@ -149,7 +146,7 @@ import Testing
           }
           try need(found == .executableNotFound, "the reason")
         }
-        let output = try await shell("true & exec echo $!").run(timeout: generous)
+        let output = try await orphan(code: 0).run(timeout: generous)
         let first = await exits.first { _ in true }
         try need(first.map { "\($0.pid)" } == output.lines.first, "the orphan's end comes first")
         try need(waitpid(-1, nil, WNOHANG) == -1, "a child is left")
@@ -163,7 +160,7 @@ import Testing
       await bounded {
         let reaper = try Reaper.start(subreaper: false)
         let exits = reaper.exits()
-        let output = try await shell("true & exec echo $!").run(timeout: generous)
+        let output = try await orphan(code: 0).run(timeout: generous)
         let orphan = try unwrap(Int32(output.lines.first ?? ""))
         var pid: pid_t = 0
         var arguments: [UnsafeMutablePointer<CChar>?] = [strdup("true"), nil]
@@ -191,6 +188,14 @@ import Testing
       }
     }
   }
+}
+
+/// Leaves a child behind that exits with the code, at once, and whose number it prints. No shell: it
+/// may collect a child of its own before it ends.
+private func orphan(code: Int32) -> Command {
+  Command(
+    "/usr/bin/perl",
+    arguments: ["-e", "$p = fork; exit $ARGV[0] unless $p; print \"$p\\n\"; exit 7", "\(code)"])
 }
 
 private struct Unmet: Error { let what: String }
