@@ -94,9 +94,8 @@ import UnixTransport
       await connection.close()
     }
   }
-
-  @Test(
-    "A policy is asked of whom the transport beneath names in the end, not of its socket's peer")
+  @Test("A policy is asked of whom the transport beneath names, not of its socket's peer")
+  @Test("A policy is asked of whom the transport beneath names, not of its socket's peer")
   func renamed() async throws {
     let pki = try TestPKI()
     let connector = TLSLayer(pki.client()).connector(over: Renaming())
