@@ -94,7 +94,7 @@ import UnixTransport
       await connection.close()
     }
   }
-  @Test("A policy is asked of whom the transport beneath names, not of its socket's peer")
+
   @Test("A policy is asked of whom the transport beneath names, not of its socket's peer")
   func renamed() async throws {
     let pki = try TestPKI()
