@@ -35,9 +35,9 @@ extension Command {
     let entry = ChildLedger.shared.begin()
     let outcome: Result<ChildProcess, ProcessError>
     do throws(ProcessError) {
-      let place = entry.pid
-      try start(map, in: directory, writing: place)
-      outcome = .success(try adopt(place.pointee, watchedBy: thread))
+      let place = Place(pid: entry.pid)
+      try start(map, in: directory, at: place)
+      outcome = .success(try adopt(place.pid.pointee, watchedBy: thread))
     } catch {
       outcome = .failure(error)
     }
@@ -81,6 +81,10 @@ extension Command {
         "Cannot run \(executable): an entry of its environment (\(entry.utf8.count) bytes) "
           + "is not KEY=value")
     }
+    if let signal = parentDeathSignal, !(1...64).contains(signal) {
+      throw ProcessError(
+        .invalidCommand, "Cannot run \(executable): \(signal) is no signal's number")
+    }
     if let number = descriptors.keys.first(where: { !(0..<1024).contains($0) }) {
       throw ProcessError(
         .invalidCommand,
@@ -88,8 +92,30 @@ extension Command {
     }
   }
 
+  /// Where the child's number goes.
+  private struct Place: @unchecked Sendable {
+    // Unchecked: the thread that does the spawn writes it, while this one waits for that.
+    let pid: UnsafeMutablePointer<Int32>
+  }
+
   private func start(
-    _ map: [Int32: Int32], in directory: Int32, writing pid: UnsafeMutablePointer<Int32>
+    _ map: [Int32: Int32], in directory: Int32, at place: Place
+  ) throws(ProcessError) {
+    guard parentDeathSignal != nil else { return try startHere(map, in: directory, at: place) }
+    let lasting: LastingThread
+    do {
+      lasting = try .shared()
+    } catch {
+      throw failure(.init(error.errno), error)
+    }
+    // The signal comes at the end of the thread that made the child.
+    try lasting.run {
+      Result { () throws(ProcessError) in try self.startHere(map, in: directory, at: place) }
+    }.get()
+  }
+
+  private func startHere(
+    _ map: [Int32: Int32], in directory: Int32, at place: Place
   ) throws(ProcessError) {
     let entries = map.map { clinux_descriptor(source: $0.value, target: $0.key) }
     let arguments = CStringArray([executable] + arguments)
@@ -103,10 +129,10 @@ extension Command {
         entries.withUnsafeBufferPointer { entries in
           var what = clinux_spawn(
             executable: path, arguments: arguments.pointer, environment: environment.pointer,
-            directory: directory, grouping: grouping.number, death_signal: 0,
+            directory: directory, grouping: grouping.number, death_signal: parentDeathSignal ?? 0,
             descriptors: entries.baseAddress,
             descriptor_count: entries.count)
-          return clinux_spawn(&what, pid, &badSource)
+          return clinux_spawn(&what, place.pid, &badSource)
         }
       }
       if error != ETXTBSY { break }

@@ -27,10 +27,15 @@ public struct Command: Sendable {
   /// The child's descriptors: its own number to this process's descriptor, which stays open and
   /// this process's own. Numbers may overlap in any way. 0, 1 and 2 are `/dev/null` when not given.
   public var descriptors: [Int32: Int32]
+  /// What the child gets when this process ends, however it does; `nil`: nothing. Its own children
+  /// do not have it, and it is lost when it executes a program with other privileges (prctl(2),
+  /// `PR_SET_PDEATHSIG`).
+  public var parentDeathSignal: Int32?
 
   public init(
     _ executable: String, arguments: [String] = [], environment: [String] = [],
-    directory: String? = nil, grouping: Grouping = .newGroup, descriptors: [Int32: Int32] = [:]
+    directory: String? = nil, grouping: Grouping = .newGroup, descriptors: [Int32: Int32] = [:],
+    parentDeathSignal: Int32? = nil
   ) {
     self.executable = executable
     self.arguments = arguments
@@ -38,6 +43,7 @@ public struct Command: Sendable {
     self.directory = directory
     self.grouping = grouping
     self.descriptors = descriptors
+    self.parentDeathSignal = parentDeathSignal
   }
 }
 

@@ -32,7 +32,8 @@ struct EventPublisherTests {
     return EventPublisher(
       to: address, namespace: "tests",
       configuration: .init(
-        firstPause: .milliseconds(5), longestPause: .milliseconds(20), logger: logger))
+        tryLimit: Self.generous, firstPause: .milliseconds(5), longestPause: .milliseconds(20),
+        logger: logger))
   }
 
   /// Listens until the body is through; the file is gone afterwards.

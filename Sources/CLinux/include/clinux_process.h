@@ -40,6 +40,10 @@ int clinux_timer_create(void);
 // Lets the timer fire once, this long from now. 0 0 stops it.
 void clinux_timer_set(int timer, int64_t seconds, int64_t nanoseconds);
 
+// Gives the calling thread's process a scheduling cookie of its own, which its children inherit: it
+// shares no core with processes of others (PR_SCHED_CORE). 0 or -errno.
+int clinux_schedule_cores(void);
+
 // This process's environment, as `environ` has it now; ends with NULL.
 char *const *clinux_environment(void);
 
