@@ -101,7 +101,11 @@ final class TLSListener: Listener {
       let configuration = credentials.configuration
       let engine = try TLSEngine(credentials.context, expecting: configuration.peerNames)
       let limit = TimeAmount(min(options.handshakeLimit, .seconds(3600)))
-      try TLSHandler.add(engine, limit, to: channel).whenComplete { _ in self.endHandshake() }
+      try TLSHandler.add(engine, limit, to: channel).whenComplete { result in
+        self.endHandshake()
+        // Here and not in its task: a client that has an answer finds itself counted.
+        if case .success = result { self.counts.withLock { $0.accepted += 1 } }
+      }
     } catch {
       endHandshake()
       throw error
@@ -119,7 +123,6 @@ final class TLSListener: Listener {
   ) async {
     do throws(AttemptFailure) {
       let admitted = try await TLSHandler.admit(connection, at: boundAddress, policy: policy)
-      counts.withLock { $0.accepted += 1 }
       await onConnection(admitted)
     } catch {
       await turnAway(error, connection)
