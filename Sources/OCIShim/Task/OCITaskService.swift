@@ -81,7 +81,7 @@ public final class OCITaskService: Sendable {
     service.register(on: &registrar, execution: .pool)
     // The messages are the same, and so are their bytes: only the service's name differs.
     var renamed = RenamingRegistrar(
-      base: registrar, service: Containerd_Task_V2_TaskMethods.serviceName)
+      registrar, service: Containerd_Task_V2_TaskMethods.serviceName)
     service.register(on: &renamed, execution: .pool)
     registrar = renamed.base
   }
@@ -230,27 +230,5 @@ extension ExitPromise {
     } catch {
       return false
     }
-  }
-}
-
-/// Registers a service's methods under another service's name.
-struct RenamingRegistrar<Base: RPCRegistrar>: RPCRegistrar {
-  var base: Base
-  let service: String
-
-  mutating func register(
-    _ method: RPCMethod, execution: RPCExecution, unary handler: @escaping RPCUnaryHandler
-  ) {
-    base.register(
-      RPCMethod(service: service, name: method.name), execution: execution, unary: handler)
-  }
-
-  mutating func register(
-    _ method: RPCMethod, kind: RPCStreamKind, execution: RPCExecution,
-    stream handler: @escaping RPCStreamHandler
-  ) {
-    base.register(
-      RPCMethod(service: service, name: method.name), kind: kind, execution: execution,
-      stream: handler)
   }
 }

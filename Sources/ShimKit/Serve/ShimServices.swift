@@ -30,30 +30,8 @@ public struct ShimServices: RPCRegistrar, Sendable {
   /// Serves a task service under the older version alone. The configuration's `taskVersions` say so,
   /// too, then.
   public mutating func registerTaskVersion2(_ service: some Containerd_Task_V3_TaskService) {
-    var second = RenamingRegistrar(base: self, service: Containerd_Task_V2_TaskMethods.serviceName)
+    var second = RenamingRegistrar(self, service: Containerd_Task_V2_TaskMethods.serviceName)
     service.register(on: &second)
     self = second.base
-  }
-}
-
-/// Registers methods as those of another service.
-private struct RenamingRegistrar: RPCRegistrar {
-  var base: ShimServices
-  let service: String
-
-  mutating func register(
-    _ method: RPCMethod, execution: RPCExecution, unary handler: @escaping RPCUnaryHandler
-  ) {
-    base.register(
-      RPCMethod(service: service, name: method.name), execution: execution, unary: handler)
-  }
-
-  mutating func register(
-    _ method: RPCMethod, kind: RPCStreamKind, execution: RPCExecution,
-    stream handler: @escaping RPCStreamHandler
-  ) {
-    base.register(
-      RPCMethod(service: service, name: method.name), kind: kind, execution: execution,
-      stream: handler)
   }
 }
