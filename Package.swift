@@ -89,6 +89,7 @@ let package = Package(
     .library(name: "ShimKit", targets: ["ShimKit"]),
     .library(name: "OCIShim", targets: ["OCIShim"]),
     .executable(name: "hawse", targets: ["hawse"]),
+    .executable(name: "containerd-shim-hawsepipe-v1", targets: ["containerd-shim-hawsepipe-v1"]),
     .executable(name: "protoc-gen-swift-ttrpc", targets: ["protoc-gen-swift-ttrpc"]),
     .plugin(name: "TTRPCProtobufGenerator", targets: ["TTRPCProtobufGenerator"]),
   ],
@@ -156,7 +157,7 @@ let package = Package(
       "OCIShim",
       [
         "ShimKit", "ContainerdAPI", "ShimProtocol", "ProcessSupervision", "RPCCore", "JSON",
-        "LinuxSystem", "CLinux", nioCore, nioPosix, protobuf, logging,
+        "TransportCore", "LinuxSystem", "CLinux", nioCore, nioPosix, protobuf, logging,
       ]),
     library(
       "Hawsepipe",
@@ -174,6 +175,9 @@ let package = Package(
         logging, nioCore, nioPosix, protobuf,
       ],
       path: "Sources/hawse", swiftSettings: strict),
+    .executableTarget(
+      name: "containerd-shim-hawsepipe-v1", dependencies: ["OCIShim", "ShimKit"],
+      path: "Sources/containerd-shim-hawsepipe-v1", swiftSettings: strict),
     .executableTarget(
       name: "protoc-gen-swift-ttrpc", dependencies: [protobuf, protobufPlugin],
       path: "Sources/protoc-gen-swift-ttrpc", swiftSettings: strict),
@@ -278,7 +282,8 @@ let package = Package(
     .testTarget(
       name: "InteropTests",
       dependencies: [
-        "hawse", "ShimManagement", "ContainerdClient", "ContainerdAPI", "ShimProtocol", "JSON",
+        "hawse", "containerd-shim-hawsepipe-v1", "ShimManagement", "ContainerdClient",
+        "ContainerdAPI", "ShimProtocol", "JSON",
         "ProcessSupervision", "LinuxSystem", "TTRPC", "RPCCore", "TransportCore", "UnixTransport",
         "Hawsepipe", "TransportConformance", "TLSTransport", "TCPTransport",
         "HybridVsockTransport", "VsockTransport", "ExecTransport", nioCore, nioPosix, nioTLS,

@@ -1,0 +1,75 @@
+internal import ContainerdAPI
+internal import Glibc
+internal import Logging
+internal import ProcessSupervision
+public import ShimKit
+internal import SwiftProtobuf
+internal import TransportCore
+
+/// The shim `io.containerd.hawsepipe.v1`: containers by runc or crun, one process for each pod.
+public struct HawsepipeShim: Shim {
+  public let name = "io.containerd.hawsepipe.v1"
+  public let version = ShimVersion("0.1.0")
+
+  public init() {}
+
+  public var configuration: ShimConfiguration {
+    var configuration = ShimConfiguration()
+    configuration.hooks.beforeSpawn = { request in
+      // Read here, where what is wrong with them leaves nothing behind.
+      _ = try Self.options(request)
+      if request.environment["SCHED_CORE"]?.isEmpty == false { try ShimPlacement.takeCores() }
+    }
+    configuration.hooks.afterSpawn = { pid, request in
+      let group = try Self.options(request).shimCgroup
+      if !group.isEmpty { try ShimPlacement.move(pid, intoCgroup: group) }
+      try ShimPlacement.adjustOOMScore(of: pid)
+    }
+    configuration.hooks.logger = { invocation, bundle in
+      let fifo = try LogFifo(path: "\(bundle)/log")
+      try fifo.takeStandardError()
+      let level: Logger.Level = invocation.debug ? .debug : .info
+      return Logger(label: invocation.id) { _ in fifo.handler(level: level) }
+    }
+    return configuration
+  }
+
+  /// Those of runc's own shim first, so that a pod of either has one process.
+  public func group(_ request: ShimStartRequest) throws -> String {
+    try request.annotation("io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id")
+      ?? request.id
+  }
+
+  private static func options(_ request: ShimStartRequest) throws(OCIShimError) -> RuntimeOptions {
+    let known = request.extensions.first {
+      TypeURL.names($0.typeURL, Containerd_Runc_V1_Options.self)
+        || TypeURL.names($0.typeURL, Runtimeoptions_V1_Options.self)
+    }
+    return try RuntimeOptions(known)
+  }
+
+  public func register(on services: inout ShimServices, context: ShimContext) async throws {
+    let reaper = try Reaper.start()
+    let events = EventPublisher(
+      // Daemons give a bare path.
+      to: try TransportAddress.parseLenient(context.eventsAddress).address,
+      namespace: context.namespace, configuration: .init(logger: context.logger))
+    let tasks = OCITaskService(
+      .init(namespace: context.namespace, logger: context.logger), events: events,
+      exits: ReaperExits(reaper), metrics: ContainerCgroups(), mounts: BundleMounts(),
+      shutDown: { context.shutdown.begin("no container is left") })
+    services.registerTask(tasks)
+    context.shutdown.onShutdown("tasks and events") {
+      await tasks.close()
+      let left = await events.drain(within: .seconds(5))
+      if left > 0 {
+        context.logger.error("events were not delivered", metadata: ["count": "\(left)"])
+      }
+      await events.close()
+    }
+  }
+
+  public func delete(_ request: ShimDeleteRequest) async throws -> TaskEnd {
+    try await DeadContainer(request).cleanUp()
+  }
+}

@@ -1,0 +1,131 @@
+import Glibc
+import ProcessSupervision
+import Testing
+
+/// Our shim under Debian's containerd (1.6) with Debian's runc.
+@Suite("containerd runs containers through our shim", .timeLimit(.minutes(5)))
+struct ContainerdOurShimTests {
+  @Test("a container's output, input and exit code are its client's")
+  func run() async throws {
+    try await ContainerdFixture.use { containerd in
+      let result = try await containerd.run(
+        "run", "/bin/sh", "-c", "echo out; echo err >&2; exit 3")
+      #expect(
+        result.code == 3 && result.out == "out\n" && result.err.hasPrefix("err\n"), "\(result)")
+      let echoed = try await containerd.run(
+        "echo", "/bin/cat", input: Array("what comes in\n".utf8))
+      #expect(echoed.code == 0 && echoed.out == "what comes in\n", "\(echoed)")
+      let much = try await containerd.run("much", "/bin/sh", "-c", "seq 1 200000")
+      #expect(much.out.split(separator: "\n").count == 200_000, "\(much.code)")
+      #expect(much.out.hasSuffix("\n200000\n"))
+      let killed = try await containerd.run("killed", "/bin/sh", "-c", "kill -9 $$; sleep 60")
+      #expect(killed.code == 0 || killed.code == 137, "init ignores it in its own namespace")
+    }
+  }
+
+  @Test("a program that is not there is an error with the runtime's words, and leaves nothing")
+  func noProgram() async throws {
+    try await ContainerdFixture.use { containerd in
+      let result = try await containerd.run("none", "/bin/not-there")
+      #expect(result.code != 0 && result.err.contains("not-there"), "\(result)")
+    }
+  }
+
+  @Test("execs run beside the init, each with its own output and code")
+  func exec() async throws {
+    try await ContainerdFixture.use { containerd in
+      try await containerd.sleeper("c")
+      #expect(try await containerd.status("c") == "RUNNING")
+      for code in [0, 5] as [Int32] {
+        let result = try await containerd.ctr([
+          "task", "exec", "--exec-id", "e\(code)", "\(containerd.mark)-c", "/bin/sh", "-c",
+          "echo in $$; exit \(code)",
+        ])
+        #expect(result.code == code && result.out.hasPrefix("in "), "\(result)")
+      }
+      let terminal = try await containerd.ctr([
+        "task", "exec", "--exec-id", "t", "\(containerd.mark)-c", "/bin/sh", "-c",
+        "test -t 1 || echo none",
+      ])
+      #expect(terminal.out == "none\n", "\(terminal)")
+      let listed = try await containerd.ctr(["task", "ps", "\(containerd.mark)-c"])
+      #expect(listed.out.split(separator: "\n").count == 2, "\(listed)")
+    }
+  }
+
+  @Test("pause, resume, statistics and kill do as they say")
+  func control() async throws {
+    try await ContainerdFixture.use { containerd in
+      let id = "\(containerd.mark)-c"
+      try await containerd.sleeper("c")
+      #expect(try await containerd.ctr(["task", "pause", id]).code == 0)
+      #expect(try await containerd.status("c") == "PAUSED")
+      #expect(try await containerd.ctr(["task", "resume", id]).code == 0)
+      #expect(try await containerd.status("c") == "RUNNING")
+      let figures = try await containerd.ctr(["task", "metrics", id])
+      #expect(figures.code == 0 && figures.out.contains("pids.current"), "\(figures)")
+      #expect(try await containerd.ctr(["task", "kill", "-s", "KILL", id]).code == 0)
+      try await eventually("the container has ended") {
+        try await containerd.status("c") == "STOPPED"
+      }
+      let removed = try await containerd.ctr(["task", "rm", id])
+      #expect(removed.code == 0 || removed.code == 137, "\(removed)")
+      #expect(try await containerd.status("c") == nil)
+    }
+  }
+
+  @Test("a daemon that is killed and started again finds its containers running")
+  func restart() async throws {
+    try await ContainerdFixture.use { containerd in
+      try await containerd.sleeper("c")
+      let shim = try containerd.shim("c")
+      try await containerd.killDaemon()
+      try await containerd.startDaemon()
+      #expect(try await containerd.status("c") == "RUNNING")
+      #expect(try containerd.shim("c") == shim)
+      let result = try await containerd.ctr([
+        "task", "exec", "--exec-id", "e", "\(containerd.mark)-c", "/bin/echo", "here",
+      ])
+      #expect(result.out == "here\n", "\(result)")
+    }
+  }
+
+  @Test("a shim that is killed takes its container along, and leaves nothing")
+  func death() async throws {
+    try await ContainerdFixture.use { containerd in
+      try await containerd.sleeper("c")
+      kill(try containerd.shim("c"), SIGKILL)
+      try await eventually("the daemon has cleaned up") {
+        try await containerd.status("c") == nil
+      }
+    }
+  }
+
+  @Test("of each of many containers the events come in their order, once")
+  func events() async throws {
+    try await ContainerdFixture.use { containerd in
+      let events = "\(containerd.directory)/events"
+      let listener = try containerd.listen(to: events)
+      let names = (0..<12).map { "n\($0)" }
+      try await withThrowingTaskGroup(of: Int32?.self) { group in
+        for name in names {
+          group.addTask { try await containerd.run(name, "/bin/sh", "-c", "exit 4").code }
+        }
+        for try await code in group { #expect(code == 4) }
+      }
+      let wanted = ["/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"]
+      func seen(_ name: String) -> [String] {
+        HostFiles.lines(events).filter { $0.contains("\"\(containerd.mark)-\(name)\"") }
+          .compactMap {
+            $0.split(separator: " ").first { $0.hasPrefix("/tasks/") }.map(String.init)
+          }
+      }
+      try await eventually("all events have come") {
+        names.allSatisfy { seen($0).count >= wanted.count }
+      }
+      for name in names { #expect(seen(name) == wanted, "\(name)") }
+      listener.signal(SIGTERM)
+      _ = try await listener.wait()
+    }
+  }
+}
