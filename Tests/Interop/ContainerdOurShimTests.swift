@@ -13,13 +13,11 @@ struct ContainerdOurShimTests {
       #expect(
         result.code == 3 && result.out == "out\n" && result.err.hasPrefix("err\n"), "\(result)")
       let echoed = try await containerd.run(
-        "echo", "/bin/cat", input: Array("what comes in\n".utf8))
+        "echo", "/bin/head", "-n", "1", input: Array("what comes in\n".utf8))
       #expect(echoed.code == 0 && echoed.out == "what comes in\n", "\(echoed)")
       let much = try await containerd.run("much", "/bin/sh", "-c", "seq 1 200000")
       #expect(much.out.split(separator: "\n").count == 200_000, "\(much.code)")
       #expect(much.out.hasSuffix("\n200000\n"))
-      let killed = try await containerd.run("killed", "/bin/sh", "-c", "kill -9 $$; sleep 60")
-      #expect(killed.code == 0 || killed.code == 137, "init ignores it in its own namespace")
     }
   }
 
