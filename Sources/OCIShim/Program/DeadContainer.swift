@@ -17,7 +17,7 @@ struct DeadContainer {
   private static let killed: UInt32 = 128 + 9
 
   /// Kills what is left, unmounts the root file system, and says how the container ended: as the
-  /// journal has it, or else as killed now, and on standard error why.
+  /// journal has it, or else as killed now.
   ///
   /// It may be run again, and with a bundle that is half gone.
   func cleanUp() async throws -> TaskEnd {
@@ -36,7 +36,7 @@ struct DeadContainer {
     case .ended(let pid, let end)?:
       return TaskEnd(pid: UInt32(pid), status: end.status, at: end.time.timestamp)
     case .unknown(let pid, _)?: return TaskEnd(pid: UInt32(pid), status: Self.killed)
-    // Damaged: no guess is made.
+    // Damaged.
     case nil: return TaskEnd(pid: 0, status: Self.killed)
     }
   }
