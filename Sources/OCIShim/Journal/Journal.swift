@@ -103,8 +103,12 @@ public enum JournalVerdict: Hashable, Sendable {
   case unknown(pid: Int32, reason: String)
 
   public init(_ journal: Journal) throws(OCIShimError) {
-    guard let record = try journal.read() else {
-      self = .unknown(pid: 0, reason: "the bundle \(journal.bundle) has no journal")
+    self.init(try journal.read(), bundle: journal.bundle)
+  }
+
+  init(_ record: JournalRecord?, bundle: String) {
+    guard let record else {
+      self = .unknown(pid: 0, reason: "the bundle \(bundle) has no journal")
       return
     }
     let pid = record.initProcess?.pid ?? 0

@@ -20,10 +20,14 @@ struct DeadContainer {
   /// journal has it, or else as killed now.
   ///
   /// It may be run again, and with a bundle that is half gone.
+  ///
+  /// - Throws: `.damagedState` for a journal that cannot be read, when all is cleaned up that can be
+  ///   without it; what the runtime or an unmount throws.
   func cleanUp() async throws -> TaskEnd {
-    let record = try? journal.read()  // A damaged one is told of below, and hinders no cleaning up.
+    let record = Result { () throws(OCIShimError) in try journal.read() }
+    let options = (try? record.get())?.options  // The error is thrown in the end.
     let runtime = OCIRuntime(
-      options: record?.options ?? RuntimeOptions(), namespace: request.namespace,
+      options: options ?? RuntimeOptions(), namespace: request.namespace,
       directory: access(request.bundle, W_OK) == 0 ? request.bundle : "/tmp")
     do throws(OCIShimError) {
       try await runtime.run(.delete(id: request.id, force: true))
@@ -32,12 +36,10 @@ struct DeadContainer {
       if error.code != .processGone { throw error }
     }
     try await BundleMounts().unmount(bundle: request.bundle)
-    switch try? JournalVerdict(journal) {
-    case .ended(let pid, let end)?:
+    switch JournalVerdict(try record.get(), bundle: request.bundle) {
+    case .ended(let pid, let end):
       return TaskEnd(pid: UInt32(pid), status: end.status, at: end.time.timestamp)
-    case .unknown(let pid, _)?: return TaskEnd(pid: UInt32(pid), status: Self.killed)
-    // Damaged.
-    case nil: return TaskEnd(pid: 0, status: Self.killed)
+    case .unknown(let pid, _): return TaskEnd(pid: UInt32(pid), status: Self.killed)
     }
   }
 }
