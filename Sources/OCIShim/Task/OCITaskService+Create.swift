@@ -133,6 +133,7 @@ extension OCITaskService {
     }
     table.withLock { $0.containers[container.id] = container }
     publishCreate(container, request)
+    await watchMemory(container, process)
     follow { $0.didStart(ticket, pid: process.pid, startTime: process.startTime) }
   }
 
@@ -220,6 +221,7 @@ extension OCITaskService {
       event.pid = UInt32(container.pid)
       self.events.publish(event, topic: EventTopic.taskStart)
       let started = process
+      if let started { await self.watchMemory(container, started) }
       self.follow { $0.didStart(ticket, pid: started?.pid, startTime: started?.startTime) }
       return container.pid
     }

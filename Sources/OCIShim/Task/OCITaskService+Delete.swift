@@ -91,6 +91,12 @@ extension OCITaskService {
     if response.hasExitedAt { event.exitedAt = response.exitedAt }
     let answer = response
     ledger.withLock { $0.forget(container: container.id) }
+    metrics?.forget(container: container.id)
+    // Its end was told, unless it never had a process.
+    container.state.withLock { state in
+      defer { state.memory = nil }
+      return state.memory
+    }?.stop()
     table.withLock { table in
       table.containers[container.id] = nil
       table.deleted.append((id: container.id, response: answer))

@@ -28,6 +28,7 @@ final class TaskContainer: Sendable {
     var io: (any ProcessStreams)?
     var execs: [String: Exec] = [:]
     var journal: JournalRecord
+    var memory: (any MemoryWatch)?
   }
 
   let id: String

@@ -116,7 +116,7 @@ final class ContainerdFixture: Sendable {
     try #require(result.code == 0, "\(result)")
   }
 
-  private func options(_ name: String) -> [String] {
+  func options(_ name: String) -> [String] {
     ["--runtime", Self.runtime, "--rootfs", rootfs, "\(mark)-\(name)"]
   }
 
@@ -196,5 +196,12 @@ extension ContainerdFixture {
       "/usr/bin/ctr", arguments: ["events"], environment: environment,
       descriptors: [1: output.number]
     ).spawn()
+  }
+
+  /// The topics of a container's tasks in such a file, in their order.
+  func topics(of name: String, in file: String) -> [String] {
+    HostFiles.lines(file).filter { $0.contains("\"\(mark)-\(name)\"") }.compactMap { line in
+      line.split(separator: " ").first { $0.hasPrefix("/tasks/") }.map(String.init)
+    }
   }
 }
