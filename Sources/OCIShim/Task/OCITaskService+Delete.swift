@@ -79,6 +79,8 @@ extension OCITaskService {
       return state.execs
     }
     for exec in execs.values {
+      // What takes its output is waited for by nobody here, and has its limits.
+      if let io = exec.io { Task { await io.drain() } }
       exec.io?.close()
       exec.promise.resolve(exec.end)
     }

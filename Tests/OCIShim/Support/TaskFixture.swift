@@ -98,6 +98,9 @@ struct TaskFixture {
     case "$op" in
       create|exec|restore) echo $((5000000 + $$)) > "$pidfile" ;;
     esac
+    if [ -e "$here/stray-$op" ]; then
+      sleep 1000 > /dev/null 2>&1 & echo $! > "$here/stray-$op"; echo $! > "$pidfile"
+    fi
     [ ! -e "$here/hold-$op" ] || while [ ! -e "$here/go" ]; do sleep 0.01; done
     [ ! -e "$here/fail-$op" ] || fail "$(cat "$here/fail-$op")"
     [ "$op" != update ] || cat > "$here/resources"
