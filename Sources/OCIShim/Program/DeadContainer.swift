@@ -1,4 +1,5 @@
 internal import Glibc
+internal import ProcessSupervision
 internal import ShimKit
 internal import SwiftProtobuf
 
@@ -35,11 +36,20 @@ struct DeadContainer {
       // Gone is what it should be.
       if error.code != .processGone { throw error }
     }
+    if let process = (try? record.get())?.initProcess { await end(process) }  // As above.
     try await BundleMounts().unmount(bundle: request.bundle)
     switch JournalVerdict(try record.get(), bundle: request.bundle) {
     case .ended(let pid, let end):
       return TaskEnd(pid: UInt32(pid), status: end.status, at: end.time.timestamp)
     case .unknown(let pid, _): return TaskEnd(pid: UInt32(pid), status: Self.killed)
     }
+  }
+
+  /// Ends what the runtime does not know: the holder of a sandbox's namespaces.
+  private func end(_ process: JournalRecord.Process) async {
+    guard let startTime = process.startTime else { return }
+    let identity = ProcessIdentity(pid: process.pid, startTime: startTime)
+    guard identity.signal(SIGKILL) else { return }
+    _ = await identity.waitForEnd(within: .seconds(1))
   }
 }
