@@ -43,6 +43,7 @@ struct DeadContainer {
       // Gone is what it should be.
       if error.code != .processGone { throw error }
     }
+    if let process = known?.initProcess { await end(process) }
     await CgroupRemains.remove(bundle: request.bundle)
     await endLoggers(known)
     try await BundleMounts().unmount(bundle: request.bundle)
@@ -85,5 +86,13 @@ struct DeadContainer {
     let line = Array("containerd-shim-hawsepipe-v1: \(text)\n".utf8)
     // Whoever reads it may be gone, and then it is told to nobody.
     _ = line.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
+  }
+
+  /// Ends what the runtime does not know: the holder of a sandbox's namespaces.
+  private func end(_ process: JournalRecord.Process) async {
+    guard let startTime = process.startTime else { return }
+    let identity = ProcessIdentity(pid: process.pid, startTime: startTime)
+    guard identity.signal(SIGKILL) else { return }
+    _ = await identity.waitForEnd(within: .seconds(1))
   }
 }
