@@ -25,12 +25,6 @@ public struct HawsepipeShim: Shim {
       if !group.isEmpty { try ShimPlacement.move(pid, intoCgroup: group) }
       try ShimPlacement.adjustOOMScore(of: pid)
     }
-    configuration.hooks.logger = { invocation, bundle in
-      let fifo = try LogFifo(path: "\(bundle)/log")
-      try fifo.takeStandardError()
-      let level: Logger.Level = invocation.debug ? .debug : .info
-      return Logger(label: invocation.id) { _ in fifo.handler(level: level) }
-    }
     return configuration
   }
 
