@@ -107,7 +107,8 @@ public final class OCISandboxService: Sendable {
     let held = try changing(id) { sandbox throws(RPCError) in
       do throws(SandboxStateMachine.Refusal) { try sandbox.machine.start() } catch {
         throw RPCError(
-          code: .failedPrecondition, message: "sandbox \(id) was started before: failed precondition"
+          code: .failedPrecondition,
+          message: "sandbox \(id) was started before: failed precondition"
         )
       }
       return sandbox.held
