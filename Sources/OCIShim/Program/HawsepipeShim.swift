@@ -59,7 +59,8 @@ public struct HawsepipeShim: Shim {
       shutDown: { context.shutdown.begin("the sandbox is shut down") })
     let tasks = OCITaskService(
       .init(namespace: context.namespace, logger: context.logger), events: events,
-      exits: ReaperExits(reaper), metrics: ContainerCgroups(), mounts: BundleMounts(),
+      exits: ReaperExits(reaper), metrics: ContainerCgroups(), memory: ContainerMemory(),
+      mounts: BundleMounts(),
       shutDown: {
         if !sandboxes.isInUse { context.shutdown.begin("no container is left") }
       })
