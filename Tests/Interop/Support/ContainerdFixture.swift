@@ -34,7 +34,7 @@ final class ContainerdFixture: Sendable {
 
   /// Runs a test's body with a daemon, behind which nothing may be left on the host.
   static func use(
-    _ release: ContainerdRelease, cri: String? = nil,
+    _ release: ContainerdRelease = .bookworm, cri: String? = nil,
     _ body: (ContainerdFixture) async throws -> Void
   ) async throws {
     let programs = try await release.programs()
