@@ -65,6 +65,14 @@ struct DeadContainer {
     }
   }
 
+  /// Ends what the runtime does not know: the holder of a sandbox's namespaces.
+  private func end(_ process: JournalRecord.Process) async {
+    guard let startTime = process.startTime else { return }
+    let identity = ProcessIdentity(pid: process.pid, startTime: startTime)
+    guard identity.signal(SIGKILL) else { return }
+    _ = await identity.waitForEnd(within: .seconds(1))
+  }
+
   /// What takes output has come to the end of it now, and goes on for a moment at most.
   private func endLoggers(_ record: JournalRecord?) async {
     for logger in record?.loggers.values ?? [:].values {
@@ -86,13 +94,5 @@ struct DeadContainer {
     let line = Array("containerd-shim-hawsepipe-v1: \(text)\n".utf8)
     // Whoever reads it may be gone, and then it is told to nobody.
     _ = line.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
-  }
-
-  /// Ends what the runtime does not know: the holder of a sandbox's namespaces.
-  private func end(_ process: JournalRecord.Process) async {
-    guard let startTime = process.startTime else { return }
-    let identity = ProcessIdentity(pid: process.pid, startTime: startTime)
-    guard identity.signal(SIGKILL) else { return }
-    _ = await identity.waitForEnd(within: .seconds(1))
   }
 }

@@ -34,7 +34,7 @@ final class ContainerdFixture: Sendable {
 
   /// Runs a test's body with a daemon, behind which nothing may be left on the host.
   static func use(
-    _ release: ContainerdRelease, cri: String? = nil,
+    _ release: ContainerdRelease = .bookworm, cri: String? = nil,
     _ body: (ContainerdFixture) async throws -> Void
   ) async throws {
     let programs = try await release.programs()
@@ -68,7 +68,7 @@ final class ContainerdFixture: Sendable {
     return String(own[..<(own.lastIndex(of: "/") ?? own.endIndex)])
   }()
 
-  fileprivate var environment: [String] {
+  var environment: [String] {
     [
       "PATH=\(directory)/bin:\(Self.products):/usr/sbin:/usr/bin:/sbin:/bin",
       "CONTAINERD_ADDRESS=\(socket)",
@@ -99,6 +99,9 @@ final class ContainerdFixture: Sendable {
   var log: String { HostFiles.text("\(directory)/daemon.log") }
 
   // MARK: Its client
+
+  /// The path of ctr.
+  var client: String { programs.ctr }
 
   /// Runs ctr to its end.
   func ctr(_ arguments: [String], input: [UInt8] = []) async throws -> HawseResult {

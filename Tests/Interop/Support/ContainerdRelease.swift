@@ -56,7 +56,7 @@ enum ContainerdRelease: String, CaseIterable, Sendable, CustomTestStringConverti
 
   /// The daemon's configuration.
   ///
-  /// - Parameter cri: more lines; nil: nothing of Kubernetes' interface.
+  /// - Parameter cri: more lines, in which `@` is the directory; nil: nothing of Kubernetes' interface.
   func configuration(directory: String, socket: String, cri: String?) -> String {
     let disabled =
       switch (self, cri) {
@@ -80,7 +80,9 @@ enum ContainerdRelease: String, CaseIterable, Sendable, CustomTestStringConverti
       [ttrpc]
       address = "\(socket).ttrpc"
 
-      """ + (cri ?? "")
+      """
+        + (cri ?? "").split(separator: "@", omittingEmptySubsequences: false).joined(
+          separator: directory)
   }
 }
 

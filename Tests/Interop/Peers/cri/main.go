@@ -1,6 +1,7 @@
 // A client of CRI: pods and containers of a daemon, one operation a run.
 //
-//	cri SOCKET runp NAME HANDLER [pid]          prints the pod's id; pid: its containers share one pid namespace
+//	cri SOCKET runp NAME HANDLER [pid] [host]   prints the pod's id; pid: its containers share one pid
+//	                                            namespace; host: they have the host's network
 //	cri SOCKET create POD NAME IMAGE WORD...    prints the container's id; its log is NAME.log in the pod's folder
 //	cri SOCKET start|stop|rm CONTAINER
 //	cri SOCKET stopp|rmp POD
@@ -11,7 +12,7 @@
 //	cri SOCKET stats CONTAINER                  lines of: key value
 //	cri SOCKET images                           lines of names
 //
-// All pods have the host's network, since there is no network plugin. Logs are below CRI_LOGS.
+// Logs are below CRI_LOGS; cgroups below CRI_CGROUP.
 package main
 
 import (
@@ -65,7 +66,7 @@ func (c *client) run(operation string, words []string) error {
 	}
 	switch operation {
 	case "runp":
-		config := pod(words[0], len(words) > 2 && words[2] == "pid")
+		config := pod(words[0], namespaces(words[2:]))
 		answer, err := c.runtime.RunPodSandbox(c.ctx,
 			&cri.RunPodSandboxRequest{Config: config, RuntimeHandler: words[1]})
 		if err != nil {
@@ -131,20 +132,33 @@ func (c *client) run(operation string, words []string) error {
 	return nil
 }
 
-func pod(name string, shared bool) *cri.PodSandboxConfig {
-	pid := cri.NamespaceMode_CONTAINER
-	if shared {
-		pid = cri.NamespaceMode_POD
+func namespaces(words []string) *cri.NamespaceOption {
+	options := &cri.NamespaceOption{Pid: cri.NamespaceMode_CONTAINER}
+	for _, word := range words {
+		switch word {
+		case "pid":
+			options.Pid = cri.NamespaceMode_POD
+		case "host":
+			options.Network = cri.NamespaceMode_NODE
+		}
 	}
-	return &cri.PodSandboxConfig{
+	return options
+}
+
+func pod(name string, namespaces *cri.NamespaceOption) *cri.PodSandboxConfig {
+	config := &cri.PodSandboxConfig{
 		Metadata:     &cri.PodSandboxMetadata{Name: name, Uid: name, Namespace: "tests"},
 		LogDirectory: filepath.Join(os.Getenv("CRI_LOGS"), name),
 		Linux: &cri.LinuxPodSandboxConfig{
-			SecurityContext: &cri.LinuxSandboxSecurityContext{
-				NamespaceOptions: &cri.NamespaceOption{Network: cri.NamespaceMode_NODE, Pid: pid},
-			},
+			CgroupParent:    os.Getenv("CRI_CGROUP"),
+			SecurityContext: &cri.LinuxSandboxSecurityContext{NamespaceOptions: namespaces},
 		},
 	}
+	if namespaces.Network == cri.NamespaceMode_POD {
+		config.Hostname = name
+		config.Linux.Sysctls = map[string]string{"kernel.shm_rmid_forced": "1"}
+	}
+	return config
 }
 
 func (c *client) create(id, name, image string, words []string) error {
@@ -162,13 +176,11 @@ func (c *client) create(id, name, image string, words []string) error {
 			LogPath:  name + ".log",
 			Linux: &cri.LinuxContainerConfig{
 				SecurityContext: &cri.LinuxContainerSecurityContext{
-					NamespaceOptions: &cri.NamespaceOption{
-						Network: cri.NamespaceMode_NODE, Pid: options.GetPid(),
-					},
+					NamespaceOptions: options,
 				},
 			},
 		},
-		SandboxConfig: pod(status.Status.Metadata.Name, options.GetPid() == cri.NamespaceMode_POD),
+		SandboxConfig: pod(status.Status.Metadata.Name, options),
 	})
 	if err != nil {
 		return err
