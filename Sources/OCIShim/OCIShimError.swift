@@ -23,6 +23,8 @@ public struct OCIShimError: Error, Sendable {
     public static let damagedState = Code("damagedState")
     /// The container's cgroup is not there any more.
     public static let cgroupGone = Code("cgroupGone")
+    /// A stream's logger did not start, or did not say that it is ready.
+    public static let loggerFailed = Code("loggerFailed")
     /// A system call failed.
     public static let system = Code("system")
   }

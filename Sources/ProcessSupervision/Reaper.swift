@@ -128,11 +128,14 @@ public final class Reaper: Sendable {
     case .nobody:
       var signalled: Int32 = 0
       var value: Int32 = 0
+      // While it is a zombie the number is its own.
+      let startTime = ProcessStatus(pid: pid)?.startTime
       // Fails when somebody else was faster, and then the end is not ours to tell.
       guard clinux_collect_child(pid, &signalled, &value) == 1 else { return true }
       tell(
         ProcessExit(
-          pid: pid, status: signalled != 0 ? .signalled(value) : .exited(value),
+          pid: pid, startTime: startTime,
+          status: signalled != 0 ? .signalled(value) : .exited(value),
           at: wallClockTime()))
     }
     return true

@@ -112,12 +112,7 @@ struct ContainerdOurShimTests {
         for try await code in group { #expect(code == 4) }
       }
       let wanted = ["/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"]
-      func seen(_ name: String) -> [String] {
-        HostFiles.lines(events).filter { $0.contains("\"\(containerd.mark)-\(name)\"") }
-          .compactMap {
-            $0.split(separator: " ").first { $0.hasPrefix("/tasks/") }.map(String.init)
-          }
-      }
+      func seen(_ name: String) -> [String] { containerd.topics(of: name, in: events) }
       try await eventually("all events have come") {
         names.allSatisfy { seen($0).count >= wanted.count }
       }

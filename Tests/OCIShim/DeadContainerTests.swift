@@ -1,4 +1,8 @@
 import Glibc
+import LinuxSystem
+import ProcessSupervision
+import SwiftProtobuf
+import Synchronization
 import Testing
 
 @testable import OCIShim
@@ -7,36 +11,99 @@ import Testing
 /// With the real runc, which knows no such container.
 @Suite("DeadContainer")
 struct DeadContainerTests {
-  private func cleanUp(_ journal: String?) async throws -> TaskEnd {
-    var template = Array("/tmp/dead-XXXXXX".utf8CString)
-    let bundle = try #require(mkdtemp(&template).map { String(cString: $0) })
-    let namespace = "dead\(bundle.suffix(6))"
-    let file = "\(bundle)/hawsepipe-journal.json"
-    defer {
-      unlink(file)
-      rmdir(bundle)
-      rmdir("/run/containerd/runc/\(namespace)")
-    }
-    if let journal {
-      let stream = try #require(fopen(file, "w"))
-      fputs(journal, stream)
-      fclose(stream)
-    }
-    return try await DeadContainer(
+  private func cleanUp(
+    _ write: (Journal) throws -> Void = { _ in }
+  ) async throws -> (TaskEnd, said: [String]) {
+    let bundle = try TemporaryDirectory()
+    let namespace = "dead\(bundle.path.suffix(6))"
+    defer { rmdir("/run/containerd/runc/\(namespace)") }
+    try write(Journal(bundle: bundle.path))
+    let said = Mutex<[String]>([])
+    let end = try await DeadContainer(
       ShimDeleteRequest(
-        namespace: namespace, id: "gone", bundle: bundle, debug: false, daemonAddress: "",
-        environment: [:])
+        namespace: namespace, id: "gone", bundle: bundle.path, debug: false, daemonAddress: "",
+        environment: [:]),
+      say: { text in said.withLock { $0.append(text) } }
     ).cleanUp()
+    return (end, said.withLock { $0 })
   }
 
-  @Test("without a journal it was killed, now")
+  private func record(_ change: (inout JournalRecord) -> Void) -> JournalRecord {
+    var record = JournalRecord(id: "gone", namespace: "ns")
+    change(&record)
+    return record
+  }
+
+  @Test("without a journal it is said that the end is not known")
   func noJournal() async throws {
-    #expect(try await cleanUp(nil).status == 137)
+    let (end, said) = try await cleanUp()
+    #expect(end.status == 255)
+    #expect(said.count == 1 && said[0].contains("has no journal"), "\(said)")
+  }
+
+  @Test("the journalled end is given, and nothing more to say")
+  func journalled() async throws {
+    let (end, said) = try await cleanUp { journal in
+      try journal.write(
+        record {
+          $0.initProcess = .init(pid: 4_000_000, startTime: 5)
+          $0.exit = ProcessEnd(status: 7, time: WallTime(seconds: 8, nanoseconds: 9))
+        })
+    }
+    #expect(end.status == 7 && end.pid == 4_000_000 && end.at.seconds == 8 && said == [])
+  }
+
+  @Test("one that ended when no shim looked is not known, and one that runs is killed")
+  func unseen() async throws {
+    let (gone, said) = try await cleanUp { journal in
+      try journal.write(record { $0.initProcess = .init(pid: getpid(), startTime: 5) })
+    }
+    #expect(gone.status == 255 && said.first?.contains("before the container's end") == true)
+    let startTime = try #require(ProcessStatus(pid: getpid())?.startTime)
+    let (alive, words) = try await cleanUp { journal in
+      try journal.write(record { $0.initProcess = .init(pid: getpid(), startTime: startTime) })
+    }
+    #expect(alive.status == 137 && words.first?.contains("is killed now") == true)
+  }
+
+  @Test("a logger that goes on behind the end of its input is ended")
+  func logger() async throws {
+    let child = try Command("/bin/sleep", arguments: ["1000"]).spawn()
+    let startTime = try #require(ProcessStatus(pid: child.pid)?.startTime)
+    _ = try await cleanUp { journal in
+      try journal.write(record { $0.loggers[""] = .init(pid: child.pid, startTime: startTime) })
+    }
+    #expect(try await child.wait() == .signalled(SIGTERM))
   }
 
   @Test("a damaged journal is an error, and no status is made up")
   func damaged() async throws {
-    let error = await #expect(throws: OCIShimError.self) { try await cleanUp("{\"format\":1") }
+    let error = await #expect(throws: OCIShimError.self) {
+      try await cleanUp { journal in
+        let file = try OwnedDescriptor(
+          opening: "\(journal.bundle)/\(Journal.fileName)", O_WRONLY | O_CREAT, mode: 0o600)
+        try file.write(Array("{\"format\":1".utf8))
+      }
+    }
     #expect(error?.code == .damagedState)
+  }
+
+  @Test("a cgroup that a runtime left behind is removed, and one with a process in it stays")
+  func cgroup() async throws {
+    let name = "/hawse-remains-\(getpid())"
+    let directories = CgroupRemains.directories(of: "/").filter { access($0, W_OK) == 0 }
+      .map { String($0.dropLast()) + name }
+    let made = directories.filter { mkdir($0, 0o755) == 0 }
+    try #require(!made.isEmpty, "a cgroup needs root")
+    defer { for directory in made { rmdir(directory) } }
+    mkdir("\(made[0])/below", 0o755)
+    let bundle = try TemporaryDirectory()
+    try bundle.write("config.json", "{\"linux\":{\"cgroupsPath\":\"\(name)\"}}")
+    await CgroupRemains.remove(bundle: bundle.path)
+    #expect(made.filter { access($0, F_OK) == 0 } == [])
+    try bundle.write("config.json", "{\"linux\":{\"cgroupsPath\":\"/..\(name)\"}}")
+    mkdir(made[0], 0o755)
+    await CgroupRemains.remove(bundle: bundle.path)
+    #expect(access(made[0], F_OK) == 0)
   }
 }

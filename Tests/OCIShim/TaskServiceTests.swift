@@ -1,5 +1,6 @@
 import ContainerdAPI
 import FoundationEssentials
+import ProcessSupervision
 import RPCCore
 import SwiftProtobuf
 import Testing
@@ -158,6 +159,24 @@ struct TaskServiceTests {
       fixture.exits.end(pid)
       _ = try await fixture.wait()
       #expect(fixture.sink.lines.last == "exit a 0")
+    }
+  }
+
+  @Test("what a runtime has started before it fails an exec is not left running")
+  func strayExec() async throws {
+    try await TaskFixture.with { fixture in
+      _ = try await fixture.create()
+      _ = try await fixture.start()
+      try await fixture.exec("x")
+      try fixture.fake.directory.write("stray-exec", "")
+      try fixture.fake.directory.write("fail-exec", "too late")
+      #expect(await code { _ = try await fixture.start("x") } == .unknown)
+      let pid = try #require(Int32(fixture.fake.directory.read("stray-exec")?.dropLast() ?? ""))
+      while let status = ProcessStatus(pid: pid), !status.isDead {
+        try await Task.sleep(for: .milliseconds(5))
+      }
+      #expect(fixture.bundle.read("x.pid") == nil)
+      #expect(!fixture.sink.lines.contains { $0.hasPrefix("exit") })
     }
   }
 

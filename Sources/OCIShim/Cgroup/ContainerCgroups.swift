@@ -35,6 +35,10 @@ public final class ContainerCgroups: ContainerMetrics {
     }
   }
 
+  public func forget(container: String) { known.withLock { $0[container] = nil } }
+
+  var count: Int { known.withLock { $0.count } }
+
   private static func pack(_ message: some Message) throws(OCIShimError) -> Google_Protobuf_Any {
     do throws(ContainerdAPIError) { return try TypeURL.pack(message) } catch {
       throw OCIShimError(

@@ -8,7 +8,7 @@ internal import Synchronization
 ///
 /// What counts is a kill: with a limit on the pod, a container's own `oom` counter stands still when
 /// its processes are killed (containerd's issue 6323).
-final class OOMWatch: Sendable {
+final class OOMWatch: MemoryWatch {
   /// What the kernel writes to, or makes ready, when the counter may have changed.
   private struct Open: ~Copyable {
     let notifications: OwnedDescriptor
@@ -47,7 +47,7 @@ final class OOMWatch: Sendable {
   /// Begins to watch. Kills of before are not told.
   ///
   /// - Parameter tell: Called once for each look that found new kills, on a thread that must not be
-  ///   held up, or on that of ``stop()``.
+  ///   held up, or on that of ``look()`` or ``stop()``, under the watch's lock.
   /// - Throws: `.cgroupGone` when there is no memory controller, `.system` when the kernel refuses.
   init(
     _ location: CgroupLocation, _ tell: @escaping @Sendable () -> Void
@@ -94,9 +94,10 @@ final class OOMWatch: Sendable {
     end()
   }
 
-  private func look() {
-    let isNew = open.withLock { open in
-      guard let number = open?.notifications.number, let told = open?.told else { return false }
+  func look() {
+    // Told under the lock: a look that finds nothing new must not overtake the one that found it.
+    open.withLock { open in
+      guard let number = open?.notifications.number, let told = open?.told else { return }
       // Non-blocking, and large enough for any notification.
       var buffer = (0, 0, 0, 0, 0, 0, 0, 0)
       var isNotified = false
@@ -104,17 +105,16 @@ final class OOMWatch: Sendable {
         isNotified = true
       }
       // Gone with its cgroup: it cannot be known any more.
-      guard let kills = counter.kills else { return false }
+      guard let kills = counter.kills else { return }
       if kills > told {
         open?.told = kills
       } else if isNotified, counter.isNotifiedBefore, kills == told {
         open?.told = kills + 1
       } else {
-        return false
+        return
       }
-      return true
+      tell()
     }
-    if isNew { tell() }
   }
 
   private func end() {

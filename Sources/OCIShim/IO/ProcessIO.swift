@@ -83,7 +83,7 @@ final class ProcessIO: ProcessStreams {
     _ target: StdioTarget, _ state: inout State
   ) throws(SystemError) {
     switch target {
-    case .null: return
+    case .null, .logger: return
     case .path(let path), .file(let path):
       // Not waiting for a writer; and held open by one of our own from here on.
       let reader = try OwnedDescriptor(opening: path, O_RDONLY | O_NONBLOCK | O_NOCTTY)
@@ -101,7 +101,7 @@ final class ProcessIO: ProcessStreams {
     _ state: inout State
   ) throws(SystemError) {
     switch target {
-    case .null: return
+    case .null, .logger: return
     case .file(let path):
       try makeDirectories(of: path)
       state.process[number] = SharedDescriptor(

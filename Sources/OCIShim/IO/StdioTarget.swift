@@ -5,11 +5,18 @@ enum StdioTarget: Hashable, Sendable {
   case path(String)
   /// `file://`: made if it is not there, with its directories, and appended to.
   case file(String)
+  /// `binary://` and `binary-v2://`: a program that takes the standard output and the standard error
+  /// of the process. It is given as standard output.
+  case logger(LoggerURI)
 
   /// - Throws: `invalidOptions` for a scheme that is not served, and for a path that is not absolute.
   init(_ text: String) throws(OCIShimError) {
     guard !text.isEmpty else {
       self = .null
+      return
+    }
+    if LoggerURI.schemes.contains(where: text.hasPrefix) {
+      self = .logger(try LoggerURI(text))
       return
     }
     let path: String
@@ -23,7 +30,7 @@ enum StdioTarget: Hashable, Sendable {
       throw OCIShimError(
         code: .invalidOptions,
         message: "the stdio \"\(text.prefix(200))\" has a scheme that is not served",
-        hint: "Give the path of a fifo, or fifo:// or file://.")
+        hint: "Give the path of a fifo, or fifo://, file://, binary:// or binary-v2://.")
     } else {
       path = text
       self = .path(path)

@@ -24,13 +24,18 @@ final class TerminalIO: ProcessStreams {
 
   private let stdin: StdioTarget
   private let stdout: StdioTarget
+  /// Takes the output in place of a fifo or a file.
+  private let binary: BinaryLogger?
   private let path: String
   private let socket: Mutex<Socket?>
   private let state = Mutex(State())
 
-  init(stdin: StdioTarget, stdout: StdioTarget) throws(OCIShimError) {
+  init(
+    stdin: StdioTarget, stdout: StdioTarget, logger: BinaryLogger? = nil
+  ) throws(OCIShimError) {
     self.stdin = stdin
     self.stdout = stdout
+    binary = logger
     do throws(SystemError) {
       let console = try ConsoleSocket()
       path = console.path
@@ -45,6 +50,10 @@ final class TerminalIO: ProcessStreams {
   var descriptors: [Int32: Int32]? { nil }
 
   var consoleSocket: String? { path }
+
+  var logger: JournalRecord.Process? { binary?.process }
+
+  func prepare() async throws { try await binary?.start() }
 
   func spawned() {}
 
@@ -72,8 +81,14 @@ final class TerminalIO: ProcessStreams {
   private func connect(_ terminal: consuming OwnedDescriptor) throws(SystemError) {
     try terminal.makeNonBlocking()
     var state = State()
-    if case .null = stdout {
-    } else {
+    if let writer = binary?.writers[1] {
+      let source = try OwnedDescriptor(duplicating: terminal.number)
+      let sink = try OwnedDescriptor(duplicating: writer.number)
+      try sink.makeNonBlocking()
+      state.output = try StreamPump(from: source, to: sink)
+      // The pump's is the last one: with the terminal's end, the logger's input ends.
+      binary?.giveUpWriters()
+    } else if stdout != .null {
       let source = try OwnedDescriptor(duplicating: terminal.number)
       let ends = try OutputEnds(stdout)
       state.stdoutReader = ends.reader
@@ -120,7 +135,10 @@ final class TerminalIO: ProcessStreams {
 
   /// A reader that has stopped is not waited for longer than ``drainLimit``.
   func drain() async {
-    guard let output = state.withLock({ $0.output }) else { return }
+    guard let output = state.withLock({ $0.output }) else {
+      await binary?.end()
+      return
+    }
     await withTaskGroup { group in
       group.addTask { _ = await output.finished.isResolvedBeforeCancellation() }
       // Cancelled when the output has ended.
@@ -128,6 +146,9 @@ final class TerminalIO: ProcessStreams {
       await group.next()
       group.cancelAll()
     }
+    guard let binary else { return }
+    output.stop()
+    await binary.end()
   }
 
   func close() {
@@ -138,6 +159,7 @@ final class TerminalIO: ProcessStreams {
     }
     output?.stop()
     socket.withLock { $0 = nil }
+    binary?.giveUpWriters()
   }
 }
 
@@ -156,7 +178,7 @@ struct OutputEnds: ~Copyable {
 
   init(_ target: StdioTarget) throws(SystemError) {
     switch target {
-    case .null:
+    case .null, .logger:
       sink = try OwnedDescriptor(opening: "/dev/null", O_WRONLY)
       reader = nil
     case .file(let path):

@@ -42,6 +42,8 @@ public struct JournalRecord: Hashable, Sendable {
   public var initProcess: Process?
   public var exit: ProcessEnd?
   public var execs: [String: Exec] = [:]
+  /// The programs that take output, by the exec whose it is; `""` for the init.
+  public var loggers: [String: Process] = [:]
 
   public init(id: String, namespace: String) {
     self.id = id
@@ -123,6 +125,7 @@ extension JournalRecord {
     ]
     value["process"] = initProcess?.json
     value["exit"] = exit?.json
+    if !loggers.isEmpty { value["loggers"] = .object(loggers.mapValues(\.json)) }
     return value
   }
 
@@ -143,6 +146,10 @@ extension JournalRecord {
       try ProcessEnd(value, "record.exit")
     }
     let journalled = try members.require("execs") { (value) throws(JournalFault) in value.object }
+    let loggers = try members.optional("loggers") { (value) throws(JournalFault) in value.object }
+    for (id, logger) in loggers ?? [:] {
+      self.loggers[id] = try Process(logger, "record.loggers.\(id)")
+    }
     for (id, exec) in journalled { execs[id] = try Exec(exec, "record.execs.\(id)") }
   }
 }

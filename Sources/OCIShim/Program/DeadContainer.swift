@@ -1,23 +1,30 @@
 internal import Glibc
+internal import LinuxSystem
+internal import ProcessSupervision
 internal import ShimKit
 internal import SwiftProtobuf
 
 /// A container whose shim is gone: what `delete` ends and takes away, and what it can say of it.
 struct DeadContainer {
+  /// containerd's own status for an end that nobody saw.
+  static let unknownStatus: UInt32 = 255
+  /// That of a container that this very clean-up killed.
+  static let killedStatus: UInt32 = 128 + 9
+
   private let request: ShimDeleteRequest
   private let journal: Journal
+  private let say: (String) -> Void
 
-  init(_ request: ShimDeleteRequest) {
+  /// - Parameter say: where it is told what the answer has no field for. The daemon takes what
+  ///   `delete` prints to its error output into its own log.
+  init(_ request: ShimDeleteRequest, say: @escaping (String) -> Void = Self.sayOnStandardError) {
     self.request = request
+    self.say = say
     journal = Journal(bundle: request.bundle)
   }
 
-  /// The status of a container that was killed because its shim died, as all of containerd's shims
-  /// have it.
-  private static let killed: UInt32 = 128 + 9
-
   /// Kills what is left, unmounts the root file system, and says how the container ended: as the
-  /// journal has it, or else as killed now.
+  /// journal has it; as killed, when it ran until now; and otherwise that it is not known, and why.
   ///
   /// It may be run again, and with a bundle that is half gone.
   ///
@@ -25,9 +32,10 @@ struct DeadContainer {
   ///   without it; what the runtime or an unmount throws.
   func cleanUp() async throws -> TaskEnd {
     let record = Result { () throws(OCIShimError) in try journal.read() }
-    let options = (try? record.get())?.options  // The error is thrown in the end.
+    let known = try? record.get()  // The error is thrown in the end.
+    let ranUntilNow = known?.initProcess.map(Self.isAlive) ?? false
     let runtime = OCIRuntime(
-      options: options ?? RuntimeOptions(), namespace: request.namespace,
+      options: known?.options ?? RuntimeOptions(), namespace: request.namespace,
       directory: access(request.bundle, W_OK) == 0 ? request.bundle : "/tmp")
     do throws(OCIShimError) {
       try await runtime.run(.delete(id: request.id, force: true))
@@ -35,11 +43,47 @@ struct DeadContainer {
       // Gone is what it should be.
       if error.code != .processGone { throw error }
     }
+    await CgroupRemains.remove(bundle: request.bundle)
+    await endLoggers(known)
     try await BundleMounts().unmount(bundle: request.bundle)
-    switch JournalVerdict(try record.get(), bundle: request.bundle) {
+    return answer(JournalVerdict(try record.get(), bundle: request.bundle), ranUntilNow)
+  }
+
+  private func answer(_ verdict: JournalVerdict, _ ranUntilNow: Bool) -> TaskEnd {
+    switch verdict {
     case .ended(let pid, let end):
       return TaskEnd(pid: UInt32(pid), status: end.status, at: end.time.timestamp)
-    case .unknown(let pid, _): return TaskEnd(pid: UInt32(pid), status: Self.killed)
+    case .unknown(let pid, _) where ranUntilNow:
+      say("container \(request.id) ran when its shim died, and is killed now")
+      return TaskEnd(pid: UInt32(pid), status: Self.killedStatus)
+    case .unknown(let pid, let reason):
+      say(
+        "it is not known how container \(request.id) ended: \(reason); "
+          + "\(Self.unknownStatus) stands for that")
+      return TaskEnd(pid: UInt32(pid), status: Self.unknownStatus)
     }
+  }
+
+  /// What takes output has come to the end of it now, and goes on for a moment at most.
+  private func endLoggers(_ record: JournalRecord?) async {
+    for logger in record?.loggers.values ?? [:].values {
+      guard let startTime = logger.startTime else { continue }
+      let process = ProcessIdentity(pid: logger.pid, startTime: startTime)
+      if await process.waitForEnd(within: .milliseconds(500)) { continue }
+      process.signal(SIGTERM)
+      if await process.waitForEnd(within: .milliseconds(500)) { continue }
+      process.signal(SIGKILL)
+    }
+  }
+
+  private static func isAlive(_ process: JournalRecord.Process) -> Bool {
+    guard let startTime = process.startTime else { return false }
+    return ProcessIdentity(pid: process.pid, startTime: startTime).isAlive
+  }
+
+  static func sayOnStandardError(_ text: String) {
+    let line = Array("containerd-shim-hawsepipe-v1: \(text)\n".utf8)
+    // Whoever reads it may be gone, and then it is told to nobody.
+    _ = line.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
   }
 }

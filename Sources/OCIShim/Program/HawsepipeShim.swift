@@ -56,7 +56,8 @@ public struct HawsepipeShim: Shim {
       namespace: context.namespace, configuration: .init(logger: context.logger))
     let tasks = OCITaskService(
       .init(namespace: context.namespace, logger: context.logger), events: events,
-      exits: ReaperExits(reaper), metrics: ContainerCgroups(), mounts: BundleMounts(),
+      exits: ReaperExits(reaper), metrics: ContainerCgroups(), memory: ContainerMemory(),
+      mounts: BundleMounts(),
       shutDown: { context.shutdown.begin("no container is left") })
     services.registerTask(tasks)
     context.shutdown.onShutdown("tasks and events") {

@@ -93,7 +93,10 @@ struct OCIRuntime: Sendable {
     }
     return Command(
       try program(), arguments: arguments + operation.arguments(options),
-      environment: Self.environment(), grouping: .newGroup)
+      environment: Self.environment(), grouping: .newGroup,
+      // One that outlived this process would finish what nobody knows of. What it leaves half done
+      // is for `delete` to remove; containers are not its children and do not have it.
+      parentDeathSignal: SIGKILL)
   }
 
   private func logFile(_ operation: RuntimeOperation) -> String {

@@ -23,7 +23,7 @@ extension ReapedChild {
   init(_ exit: ProcessSupervision.ProcessExit) {
     let (seconds, attoseconds) = exit.at.components
     self.init(
-      pid: exit.pid, startTime: nil, status: UInt32(exit.status.code),
+      pid: exit.pid, startTime: exit.startTime, status: UInt32(exit.status.code),
       time: WallTime(seconds: seconds, nanoseconds: Int32(attoseconds / 1_000_000_000)))
   }
 }

@@ -64,7 +64,7 @@ extension OCITaskService {
       response.pid = UInt32(made.pid)
       return response
     } catch {
-      container?.state.withLock { $0.io }?.close()
+      await container?.state.withLock { $0.io }?.abandon()
       if record.hasMounts { await unmountAfterFailure(request.bundle) }
       throw error
     }
@@ -94,7 +94,7 @@ extension OCITaskService {
   ) async throws -> TaskContainer {
     let namespace = configuration.namespace
     let container = try await journalThread.runIfActive {
-      let io = try Self.openStreams(record.stdio, options)
+      let io = try Self.openStreams(record.stdio, options, id: request.id, namespace)
       do {
         try Journal(bundle: request.bundle).write(record)
       } catch {
@@ -119,7 +119,7 @@ extension OCITaskService {
     let process: JournalRecord.Process
     do {
       process = try await spawn(
-        container, container.state.withLock { $0.io }, pidFile: pidFile
+        container, container.key, container.state.withLock { $0.io }, pidFile: pidFile
       ) { socket in
         .create(
           id: container.id, bundle: container.bundle, pidFile: pidFile, consoleSocket: socket)
@@ -133,6 +133,7 @@ extension OCITaskService {
     }
     table.withLock { $0.containers[container.id] = container }
     publishCreate(container, request)
+    await watchMemory(container, process)
     follow { $0.didStart(ticket, pid: process.pid, startTime: process.startTime) }
   }
 
@@ -145,15 +146,21 @@ extension OCITaskService {
         "nothing to remove of a container that could not be created",
         metadata: ["container": "\(container.id)", "error": "\(error)"])
     }
+    await CgroupRemains.remove(bundle: container.bundle)
   }
 
   /// Runs the command that makes a process, and reads which it is.
   func spawn(
-    _ container: TaskContainer, _ io: (any ProcessStreams)?, pidFile: String,
+    _ container: TaskContainer, _ key: ProcessKey, _ io: (any ProcessStreams)?, pidFile: String,
     _ operation: (_ consoleSocket: String?) -> RuntimeOperation
   ) async throws -> JournalRecord.Process {
     // That of an earlier process of this name would be taken for this one's.
     unlink(pidFile)
+    try await io?.prepare()
+    if let logger = io?.logger {
+      // Who cleans up after this shim ends it, should it go on.
+      try await journal(container) { $0.loggers[key.exec ?? ""] = logger }
+    }
     try await container.runtime.run(
       operation(io?.consoleSocket), descriptors: io?.descriptors, spawned: { io?.spawned() })
     try await io?.started()
@@ -220,6 +227,7 @@ extension OCITaskService {
       event.pid = UInt32(container.pid)
       self.events.publish(event, topic: EventTopic.taskStart)
       let started = process
+      if let started { await self.watchMemory(container, started) }
       self.follow { $0.didStart(ticket, pid: started?.pid, startTime: started?.startTime) }
       return container.pid
     }
@@ -273,7 +281,8 @@ extension OCITaskService {
       options.criuWorkPath.isEmpty ? "\(container.bundle)/criu-work" : options.criuWorkPath
     let pidFile = "\(container.bundle)/init.pid"
     let taken = checkpoint
-    let process = try await spawn(container, container.state.withLock { $0.io }, pidFile: pidFile) {
+    let io = container.state.withLock { $0.io }
+    let process = try await spawn(container, container.key, io, pidFile: pidFile) {
       .restore(
         id: container.id, bundle: container.bundle, pidFile: pidFile, consoleSocket: $0, taken)
     }
@@ -283,15 +292,27 @@ extension OCITaskService {
 
   // MARK: Helpers
 
+  /// - Parameter id: the container's, or the exec's: whose streams they are.
   static func openStreams(
-    _ stdio: JournalRecord.Stdio, _ options: RuntimeOptions
+    _ stdio: JournalRecord.Stdio, _ options: RuntimeOptions, id: String, _ namespace: String
   ) throws(OCIShimError) -> any ProcessStreams {
-    if stdio.terminal {
-      return try TerminalIO(stdin: StdioTarget(stdio.stdin), stdout: StdioTarget(stdio.stdout))
+    let stdin = try StdioTarget(stdio.stdin)
+    let stdout = try StdioTarget(stdio.stdout)
+    if case .logger(let uri) = stdout {
+      let logger = try BinaryLogger(uri, id: id, namespace: namespace)
+      return stdio.terminal
+        ? try TerminalIO(stdin: stdin, stdout: stdout, logger: logger)
+        : try LoggedIO(stdin: stdin, logger: logger)
+    }
+    if stdio.terminal { return try TerminalIO(stdin: stdin, stdout: stdout) }
+    let stderr = try StdioTarget(stdio.stderr)
+    for other in [stdin, stderr] {
+      guard case .logger = other else { continue }
+      throw OCIShimError(
+        code: .invalidOptions, message: "a logger takes both outputs, and is named as stdout alone")
     }
     return try ProcessIO(
-      stdin: StdioTarget(stdio.stdin), stdout: StdioTarget(stdio.stdout),
-      stderr: StdioTarget(stdio.stderr), owner: (uid: options.ioUid, gid: options.ioGid))
+      stdin: stdin, stdout: stdout, stderr: stderr, owner: (uid: options.ioUid, gid: options.ioGid))
   }
 
   /// Whether the bundle's configuration asks for a PID namespace that is made for the container. One

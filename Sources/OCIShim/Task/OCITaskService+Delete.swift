@@ -79,6 +79,8 @@ extension OCITaskService {
       return state.execs
     }
     for exec in execs.values {
+      // What takes its output is waited for by nobody here, and has its limits.
+      if let io = exec.io { Task { await io.drain() } }
       exec.io?.close()
       exec.promise.resolve(exec.end)
     }
@@ -91,6 +93,12 @@ extension OCITaskService {
     if response.hasExitedAt { event.exitedAt = response.exitedAt }
     let answer = response
     ledger.withLock { $0.forget(container: container.id) }
+    metrics?.forget(container: container.id)
+    // Its end was told, unless it never had a process.
+    container.state.withLock { state in
+      defer { state.memory = nil }
+      return state.memory
+    }?.stop()
     table.withLock { table in
       table.containers[container.id] = nil
       table.deleted.append((id: container.id, response: answer))

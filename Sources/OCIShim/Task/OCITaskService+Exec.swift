@@ -7,6 +7,7 @@ internal import FoundationEssentials  // For Data, which is what SwiftProtobuf k
 internal import Glibc
 internal import JSON
 internal import LinuxSystem
+internal import ProcessSupervision
 internal import RPCCore
 internal import ShimProtocol
 
@@ -85,11 +86,12 @@ extension OCITaskService {
       try await journal(container) { $0.execs[exec]?.process = process }
     } catch {
       follow { $0.startFailed(ticket) }
+      await killStray(container, exec)
       let failed = container.state.withLock { state in
         defer { state.execs[exec]?.io = nil }
         return state.execs[exec]
       }
-      failed?.io?.close()
+      await failed?.io?.abandon()
       // It never ran: who waits for it is answered.
       failed?.promise.resolve(nil)
       throw error
@@ -120,13 +122,34 @@ extension OCITaskService {
     let io = try await journalThread.runIfActive {
       // It holds the environment, where secrets live.
       try bundle.writeAtomically(specName, record.spec, mode: 0o600)
-      return try Self.openStreams(record.stdio, options)
+      return try Self.openStreams(
+        record.stdio, options, id: exec, container.runtime.namespace)
     }
     defer { unlink(specPath) }
     container.state.withLock { $0.execs[exec]?.io = io }
     let pidFile = "\(container.bundle)/\(exec).pid"
-    return try await spawn(container, io, pidFile: pidFile) {
+    let key = ProcessKey(container: container.id, exec: exec)
+    return try await spawn(container, key, io, pidFile: pidFile) {
       .exec(id: container.id, process: specPath, pidFile: pidFile, consoleSocket: $0)
     }
+  }
+
+  /// A runtime that failed, or was killed, behind the start of its process may have left it running:
+  /// nobody would know of it. The file with its number was made by that very call.
+  private func killStray(_ container: TaskContainer, _ exec: String) async {
+    let name = "\(exec).pid"
+    let files = BundleFiles(path: container.bundle)
+    let stray = try? await journalThread.runIfActive { () -> Int32? in
+      // No file, no process.
+      guard let text = try? files.read(name, limit: 64) else { return nil }
+      defer { unlink(files.path(of: name)) }
+      let pid = Int32(RuntimeLog.trim(String(decoding: text, as: UTF8.self)))
+      guard let pid, let process = ProcessIdentity(pid: pid) else { return nil }
+      return process.signal(SIGKILL) ? pid : nil
+    }
+    guard let pid = stray ?? nil else { return }
+    logger.warning(
+      "a process that its runtime left behind was killed",
+      metadata: ["container": "\(container.id)", "exec": "\(exec)", "pid": "\(pid)"])
   }
 }

@@ -40,6 +40,7 @@ public final class OCITaskService: Sendable {
   let configuration: Configuration
   let events: any EventSink
   let metrics: (any ContainerMetrics)?
+  let memory: (any MemoryWatching)?
   let mounts: (any RootfsMounts)?
   let shutDown: @Sendable () -> Void
   let table = Mutex(Table())
@@ -52,16 +53,19 @@ public final class OCITaskService: Sendable {
   /// - Parameters:
   ///   - exits: subscribed to at once; it must be there before the first runtime command.
   ///   - metrics: nil: Stats answers NotFound.
+  ///   - memory: nil: no `/tasks/oom` is published.
   ///   - mounts: nil: a request with mounts is refused.
   ///   - shutDown: called when `Shutdown` is asked for and no container is left.
   public init(
     _ configuration: Configuration, events: any EventSink, exits: any ExitSource,
-    metrics: (any ContainerMetrics)? = nil, mounts: (any RootfsMounts)? = nil,
+    metrics: (any ContainerMetrics)? = nil, memory: (any MemoryWatching)? = nil,
+    mounts: (any RootfsMounts)? = nil,
     shutDown: @escaping @Sendable () -> Void
   ) {
     self.configuration = configuration
     self.events = events
     self.metrics = metrics
+    self.memory = memory
     self.mounts = mounts
     self.shutDown = shutDown
     journalThread.start()
@@ -145,6 +149,10 @@ public final class OCITaskService: Sendable {
     event.pid = UInt32(pid)
     event.exitStatus = end.status
     event.exitedAt = end.time.timestamp
+    let memory = container.state.withLock { state in
+      defer { if key.isInit { state.memory = nil } }
+      return state.memory
+    }
     let (io, promise) = container.state.withLock {
       state -> ((any ProcessStreams)?, ExitPromise?) in
       if let exec = key.exec {
@@ -157,8 +165,33 @@ public final class OCITaskService: Sendable {
       return (state.io, container.promise)
     }
     io?.ended()
+    // What killed it is told before its end.
+    if key.isInit { memory?.stop() } else { memory?.look() }
     events.publish(event, topic: EventTopic.taskExit)
     promise?.resolve(end)
+  }
+
+  /// Has kills for want of memory published from now on. Called once the container's own event is
+  /// out, and before its end can be told.
+  func watchMemory(_ container: TaskContainer, _ process: JournalRecord.Process) async {
+    guard let memory else { return }
+    let events = events
+    let id = container.id
+    do {
+      try await journalThread.runIfActive {
+        let watch = try memory.watch(process) {
+          var event = Containerd_Events_TaskOOM()
+          event.containerID = id
+          events.publish(event, topic: EventTopic.taskOOM)
+        }
+        container.state.withLock { $0.memory = watch }
+      }
+    } catch {
+      // It runs all the same, and only the reason of its end may be missed.
+      logger.warning(
+        "it is not told when a container's memory runs out",
+        metadata: ["container": "\(container.id)", "error": "\(error)"])
+    }
   }
 
   private func killAll(_ container: TaskContainer) async {

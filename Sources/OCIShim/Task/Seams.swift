@@ -37,6 +37,29 @@ public protocol ContainerMetrics: Sendable {
   /// `io.containerd.cgroups.v1.Metrics` or `io.containerd.cgroups.v2.Metrics`, after the host's mode;
   /// nil when the container has no cgroup.
   func stats(container: String, pid: Int32) async throws -> Google_Protobuf_Any?
+  /// The container is deleted: nothing of it is kept.
+  func forget(container: String)
+}
+
+/// Sees when the kernel kills something in a container for want of memory.
+public protocol MemoryWatching: Sendable {
+  /// Begins to watch the container of a running init. It may block for as long as files of the
+  /// kernel take.
+  ///
+  /// - Parameter tell: called for each kill, or for several at a time, from any thread and one call
+  ///   at a time; it does not block, and does not call the watch.
+  /// - Returns: nil when the process has ended, or has no memory cgroup of its own.
+  func watch(
+    _ process: JournalRecord.Process, _ tell: @escaping @Sendable () -> Void
+  ) throws -> (any MemoryWatch)?
+}
+
+/// The watch of one container, which ends with it.
+public protocol MemoryWatch: Sendable {
+  /// Tells of kills that were not told yet, before it returns.
+  func look()
+  /// Looks for the last time. Nothing is told when it has returned.
+  func stop()
 }
 
 /// Mounts what a container's root file system is made of.

@@ -28,6 +28,7 @@ final class TaskContainer: Sendable {
     var io: (any ProcessStreams)?
     var execs: [String: Exec] = [:]
     var journal: JournalRecord
+    var memory: (any MemoryWatch)?
   }
 
   let id: String
@@ -126,6 +127,10 @@ protocol ProcessStreams: Sendable {
   var descriptors: [Int32: Int32]? { get }
   /// Where the runtime sends the terminal's descriptor.
   var consoleSocket: String? { get }
+  /// The program that takes the output, while it runs; nil where there is none.
+  var logger: JournalRecord.Process? { get }
+  /// Before the runtime is run.
+  func prepare() async throws
   func spawned()
   /// The process runs: with a terminal, its descriptor must have come.
   func started() async throws
@@ -136,6 +141,17 @@ protocol ProcessStreams: Sendable {
   /// Waits, for a bounded time, until all that it wrote is where it belongs.
   func drain() async
   func close()
+}
+
+extension ProcessStreams {
+  var logger: JournalRecord.Process? { nil }
+  func prepare() async throws {}
+
+  /// The process never was: what was made for it ends, within a limit.
+  func abandon() async {
+    close()
+    await drain()
+  }
 }
 
 extension InitStateMachine {

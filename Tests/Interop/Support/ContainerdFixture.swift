@@ -66,7 +66,10 @@ final class ContainerdFixture: Sendable {
   }()
 
   fileprivate var environment: [String] {
-    ["PATH=\(Self.products):/usr/sbin:/usr/bin:/sbin:/bin", "CONTAINERD_ADDRESS=\(socket)"]
+    [
+      "PATH=\(directory)/bin:\(Self.products):/usr/sbin:/usr/bin:/sbin:/bin",
+      "CONTAINERD_ADDRESS=\(socket)",
+    ]
   }
 
   // MARK: The daemon
@@ -116,7 +119,7 @@ final class ContainerdFixture: Sendable {
     try #require(result.code == 0, "\(result)")
   }
 
-  private func options(_ name: String) -> [String] {
+  func options(_ name: String) -> [String] {
     ["--runtime", Self.runtime, "--rootfs", rootfs, "\(mark)-\(name)"]
   }
 
@@ -128,6 +131,32 @@ final class ContainerdFixture: Sendable {
       if fields.first == id { return fields.last }
     }
     return nil
+  }
+
+  /// A container's init.
+  func pid(_ name: String) async throws -> Int32 {
+    for line in try await ctr(["task", "ls"]).out.split(separator: "\n") {
+      let fields = line.split(separator: " ")
+      if fields.first == "\(mark)-\(name)", fields.count > 1, let pid = Int32(fields[1]), pid > 0 {
+        return pid
+      }
+    }
+    throw NeverHappened(what: "a process of \(name)")
+  }
+
+  /// Puts a script in the place of the shim's runtime, `$dir` being this fixture's directory.
+  func runtime(_ script: String) throws {
+    mkdir("\(directory)/bin", 0o755)
+    try self.script("bin/runc", script)
+  }
+
+  /// Writes a program, `$dir` being this fixture's directory.
+  @discardableResult
+  func script(_ name: String, _ body: String) throws -> String {
+    let path = "\(directory)/\(name)"
+    let file = try OwnedDescriptor(opening: path, O_WRONLY | O_CREAT | O_TRUNC, mode: 0o755)
+    try file.write(Array("#!/bin/sh\ndir=\(directory)\n\(body)\n".utf8))
+    return path
   }
 
   /// The process that serves a container.
@@ -196,5 +225,12 @@ extension ContainerdFixture {
       "/usr/bin/ctr", arguments: ["events"], environment: environment,
       descriptors: [1: output.number]
     ).spawn()
+  }
+
+  /// The topics of a container's tasks in such a file, in their order.
+  func topics(of name: String, in file: String) -> [String] {
+    HostFiles.lines(file).filter { $0.contains("\"\(mark)-\(name)\"") }.compactMap { line in
+      line.split(separator: " ").first { $0.hasPrefix("/tasks/") }.map(String.init)
+    }
   }
 }

@@ -34,6 +34,7 @@ final class RecordingSink: EventSink {
         case let event as Containerd_Events_TaskDelete: return "\(name) \(event.containerID)"
         case let event as Containerd_Events_TaskPaused: return "\(name) \(event.containerID)"
         case let event as Containerd_Events_TaskResumed: return "\(name) \(event.containerID)"
+        case let event as Containerd_Events_TaskOOM: return "\(name) \(event.containerID)"
         default: return name
         }
       }
@@ -56,12 +57,50 @@ final class ManualExits: ExitSource {
   }
 }
 
+/// Kills of which the test says when the kernel counts them, and which nobody notices but a look.
+final class ManualMemory: MemoryWatching, ContainerMetrics {
+  final class Watch: MemoryWatch {
+    let state: Mutex<(kills: Int, tell: (@Sendable () -> Void)?)>
+    init(_ tell: @escaping @Sendable () -> Void) { state = Mutex((0, tell)) }
+    func kill() { state.withLock { $0.kills += 1 } }
+    func look() {
+      state.withLock { state in
+        if state.kills > 0 { state.tell?() }
+        state.kills = 0
+      }
+    }
+    func stop() {
+      look()
+      state.withLock { $0.tell = nil }
+    }
+  }
+
+  private let made = Mutex<[Watch]>([])
+  private let gone = Mutex<[String]>([])
+  var watches: [Watch] { made.withLock { $0 } }
+  var forgotten: [String] { gone.withLock { $0 } }
+
+  func watch(
+    _ process: JournalRecord.Process, _ tell: @escaping @Sendable () -> Void
+  ) throws -> (any MemoryWatch)? {
+    let watch = Watch(tell)
+    made.withLock { $0.append(watch) }
+    return watch
+  }
+
+  func stats(container: String, pid: Int32) async throws -> Google_Protobuf_Any? { nil }
+  func forget(container: String) { gone.withLock { $0.append(container) } }
+}
+
 /// A service over a fake runtime whose processes are numbers that no process of the system has.
 struct TaskFixture {
   static let body = """
     case "$op" in
       create|exec|restore) echo $((5000000 + $$)) > "$pidfile" ;;
     esac
+    if [ -e "$here/stray-$op" ]; then
+      sleep 1000 > /dev/null 2>&1 & echo $! > "$here/stray-$op"; echo $! > "$pidfile"
+    fi
     [ ! -e "$here/hold-$op" ] || while [ ! -e "$here/go" ]; do sleep 0.01; done
     [ ! -e "$here/fail-$op" ] || fail "$(cat "$here/fail-$op")"
     [ "$op" != update ] || cat > "$here/resources"
@@ -72,6 +111,7 @@ struct TaskFixture {
   let bundle: TemporaryDirectory
   let sink = RecordingSink()
   let exits = ManualExits()
+  let memory = ManualMemory()
   let service: OCITaskService
   let shutdowns: Counter
   var context: RPCServerContext { RPCServerContext(method: Containerd_Task_V3_TaskMethods.state) }
@@ -92,7 +132,9 @@ struct TaskFixture {
     configuration.startGrace = .milliseconds(50)
     let shutdowns = Counter()
     self.shutdowns = shutdowns
-    service = OCITaskService(configuration, events: sink, exits: exits) { shutdowns.add() }
+    service = OCITaskService(
+      configuration, events: sink, exits: exits, metrics: memory, memory: memory
+    ) { shutdowns.add() }
   }
 
   /// Runs the body, and ends the service whatever becomes of it.
