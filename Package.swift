@@ -87,6 +87,7 @@ let package = Package(
     .library(name: "ShimManagement", targets: ["ShimManagement"]),
     .library(name: "ProcessSupervision", targets: ["ProcessSupervision"]),
     .library(name: "ShimKit", targets: ["ShimKit"]),
+    .library(name: "ShimTestKit", targets: ["ShimTestKit"]),
     .library(name: "OCIShim", targets: ["OCIShim"]),
     .executable(name: "hawse", targets: ["hawse"]),
     .executable(name: "containerd-shim-hawsepipe-v1", targets: ["containerd-shim-hawsepipe-v1"]),
@@ -152,6 +153,13 @@ let package = Package(
         "ContainerdAPI", "ShimProtocol", "ProcessSupervision", "TTRPC", "RPCCore", "TransportCore",
         "UnixTransport", "VsockTransport", "FileDescriptorTransport", "JSON", "LinuxSystem",
         "CLinux", nioCore, nioPosix, protobuf, logging,
+      ]),
+    library(
+      "ShimTestKit",
+      [
+        "ShimKit", "ContainerdAPI", "ShimProtocol", "ProcessSupervision", "TTRPC", "RPCCore",
+        "TransportCore", "UnixTransport", "MemoryTransport", "LinuxSystem", nioCore, protobuf,
+        logging,
       ]),
     library(
       "OCIShim",
@@ -241,6 +249,7 @@ let package = Package(
     tests(
       "ShimManagement",
       [
+        "ShimTestKit",
         "ContainerdClient", "ContainerdAPI", "ShimProtocol", "ProcessSupervision", "TTRPC",
         "RPCCore", "TransportCore", "UnixTransport", "JSON", "LinuxSystem", "CLinux", nioCore,
         nioPosix, protobuf,
@@ -259,12 +268,19 @@ let package = Package(
     .testTarget(
       name: "ShimKitTests",
       dependencies: [
-        "ShimKit", "containerd-shim-kittest-v1", "containerd-shim-minimal-v1", "ShimManagement",
+        "ShimKit", "ShimTestKit", "containerd-shim-kittest-v1", "containerd-shim-minimal-v1",
+        "ShimManagement",
         "ContainerdClient", "ContainerdAPI", "ShimProtocol", "ProcessSupervision", "TTRPC",
         "RPCCore", "TransportCore",
         "UnixTransport", "JSON", "LinuxSystem", "CLinux", nioCore, nioPosix, protobuf, logging,
       ],
       path: "Tests/ShimKit", exclude: ["TestShim"], swiftSettings: strict),
+    tests(
+      "ShimTestKit",
+      [
+        "containerd-shim-kittest-v1", "OCIShim", "ShimKit", "ContainerdAPI", "ShimProtocol",
+        "ProcessSupervision", "TTRPC", "RPCCore", "TransportCore", protobuf, logging,
+      ]),
     tests(
       "OCIShim",
       [

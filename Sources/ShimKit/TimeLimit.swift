@@ -2,7 +2,7 @@ internal import Synchronization
 
 /// Runs `body`, and waits for it as long as the limit says. Nil when it did not end in time: it is
 /// cancelled then, and left to itself.
-func withLimit<Value: Sendable>(
+package func withLimit<Value: Sendable>(
   _ limit: Duration, _ body: @escaping @Sendable () async throws -> Value
 ) async -> Result<Value, any Error>? {
   let race = Race<Result<Value, any Error>?>()

@@ -4,9 +4,11 @@ import Testing
 extension RealShim {
   @Suite("ways to attach")
   struct Attaching {
-    @Test("through the binary, the sandbox's shim is reused", .timeLimit(.minutes(5)))
-    func reused() async throws {
-      try await HawseFixture.use { hawse in
+    @Test(
+      "through the binary, the sandbox's shim is reused", .timeLimit(.minutes(5)),
+      arguments: ServingShim.allCases)
+    func reused(shim: ServingShim) async throws {
+      try await HawseFixture.use(shim) { hawse in
         try await hawse.sandbox("pod1")
         let shims = hawse.shims
         let result = try await hawse.hawse(
@@ -24,9 +26,9 @@ extension RealShim {
 
     @Test(
       "through the binary, a shim that does not group gives one of its own, and says so",
-      .timeLimit(.minutes(5)))
-    func ownShim() async throws {
-      try await HawseFixture.use { hawse in
+      .timeLimit(.minutes(5)), arguments: ServingShim.allCases)
+    func ownShim(shim: ServingShim) async throws {
+      try await HawseFixture.use(shim) { hawse in
         // A shim that listens for another group than the tasks that will want to join it.
         hawse.note("elsewhere")
         var spec = try OCISpec.standard(
@@ -35,7 +37,9 @@ extension RealShim {
         spec.annotations["io.kubernetes.cri.sandbox-id"] = "elsewhere"
         let config = try hawse.file("config.json", spec.bytes())
         let first = try await hawse.hawse(
-          "task", "run", "--config", config, "--rootfs", hawse.rootfs, "--id", "solo", "--detach")
+          "task", "run", "--runtime", shim.path, "--config", config, "--rootfs", hawse.rootfs,
+          "--id",
+          "solo", "--detach")
         try #require(first.code == 0, "\(first)")
         #expect(hawse.shims.count == 1)
 
@@ -55,9 +59,9 @@ extension RealShim {
 
     @Test(
       "as version 3 to an endpoint of version 2 is refused before anything is made",
-      .timeLimit(.minutes(5)))
-    func wrongVersion() async throws {
-      try await HawseFixture.use { hawse in
+      .timeLimit(.minutes(5)), arguments: ServingShim.allCases)
+    func wrongVersion(shim: ServingShim) async throws {
+      try await HawseFixture.use(shim) { hawse in
         try await hawse.sandbox("pod1")
         let result = try await hawse.hawse(
           "task", "run", "--sandbox", "pod1", "--attach", "v3", "--rootfs", hawse.rootfs,
@@ -75,10 +79,10 @@ extension RealShim {
     }
 
     @Test(
-      "to an address that says version 3 falls back to 2, and it is remembered",
-      .timeLimit(.minutes(5)))
-    func negotiated() async throws {
-      try await HawseFixture.use { hawse in
+      "to an address that says version 3 falls back to 2 where need be, and that is remembered",
+      .timeLimit(.minutes(5)), arguments: ServingShim.allCases)
+    func negotiated(shim: ServingShim) async throws {
+      try await HawseFixture.use(shim) { hawse in
         try await hawse.sandbox("pod1")
         let address = try #require(try await hawse.sandboxes().first?.sandbox.address)
         let result = try await hawse.hawse(
@@ -86,16 +90,16 @@ extension RealShim {
           "3", "--rootfs", hawse.rootfs, "--id", "one", "--detach", "--", "sleep", "3600")
         #expect(result.code == 0, "\(result)")
         let task = try #require(try await hawse.tasks().first)
-        #expect(task.version == 2)
+        #expect(task.version == (shim == .debian ? 2 : 3))
         #expect(task.joined == "attached")
       }
     }
 
     @Test(
       "to a sandbox that is not there, or whose socket nobody serves, is a clear error",
-      .timeLimit(.minutes(5)))
-    func nobody() async throws {
-      try await HawseFixture.use { hawse in
+      .timeLimit(.minutes(5)), arguments: ServingShim.allCases)
+    func nobody(shim: ServingShim) async throws {
+      try await HawseFixture.use(shim) { hawse in
         let missing = try await hawse.hawse(
           "task", "run", "--sandbox", "pod9", "--rootfs", hawse.rootfs, "--id", "one", "--", "true")
         #expect(missing.code == 125)
@@ -112,9 +116,9 @@ extension RealShim {
 
     @Test(
       "of two at once with the same id one wins, and the other harms it not",
-      .timeLimit(.minutes(5)))
-    func sameID() async throws {
-      try await HawseFixture.use { hawse in
+      .timeLimit(.minutes(5)), arguments: ServingShim.allCases)
+    func sameID(shim: ServingShim) async throws {
+      try await HawseFixture.use(shim) { hawse in
         let sandboxes = try (0..<2).map { _ in
           try hawse.start("sandbox", "run", "--rootfs", hawse.rootfs, "pod1")
         }

@@ -5,9 +5,11 @@ import Testing
 extension RealShim {
   @Suite("call and ping")
   struct Calls {
-    @Test("hawse call speaks to it with JSON, JSON within an Any included", .timeLimit(.minutes(5)))
-    func call() async throws {
-      try await HawseFixture.use { hawse in
+    @Test(
+      "hawse call speaks to it with JSON, JSON within an Any included", .timeLimit(.minutes(5)),
+      arguments: ServingShim.allCases)
+    func call(shim: ServingShim) async throws {
+      try await HawseFixture.use(shim) { hawse in
         try await hawse.sandbox("pod1")
         let address = try #require(try await hawse.sandboxes().first?.sandbox.address)
         func call(_ method: String, _ data: String) async throws -> (code: Int32, JSONValue) {
@@ -42,9 +44,11 @@ extension RealShim {
       }
     }
 
-    @Test("hawse ping is answered, though it serves nothing of that name", .timeLimit(.minutes(5)))
-    func ping() async throws {
-      try await HawseFixture.use { hawse in
+    @Test(
+      "hawse ping is answered, though it serves nothing of that name", .timeLimit(.minutes(5)),
+      arguments: ServingShim.allCases)
+    func ping(shim: ServingShim) async throws {
+      try await HawseFixture.use(shim) { hawse in
         try await hawse.sandbox("pod1")
         let address = try #require(try await hawse.sandboxes().first?.sandbox.address)
         let result = try await hawse.bare([

@@ -5,9 +5,11 @@ import Testing
 extension RealShim {
   @Suite("many tasks at once")
   struct Crowd {
-    @Test("50 tasks of one process share one connection to their sandbox", .timeLimit(.minutes(10)))
-    func fifty() async throws {
-      try await HawseFixture.use { hawse in
+    @Test(
+      "50 tasks of one process share one connection to their sandbox", .timeLimit(.minutes(10)),
+      arguments: ServingShim.allCases)
+    func fifty(shim: ServingShim) async throws {
+      try await HawseFixture.use(shim) { hawse in
         try await hawse.sandbox("pod1")
         let shims = hawse.shims
         let manager = try hawse.manager()
@@ -50,9 +52,11 @@ extension RealShim {
       }
     }
 
-    @Test("10 hawse at once each run their task", .timeLimit(.minutes(10)))
-    func tenProcesses() async throws {
-      try await HawseFixture.use { hawse in
+    @Test(
+      "10 hawse at once each run their task", .timeLimit(.minutes(10)),
+      arguments: ServingShim.allCases)
+    func tenProcesses(shim: ServingShim) async throws {
+      try await HawseFixture.use(shim) { hawse in
         try await hawse.sandbox("pod1")
         let shims = hawse.shims
         let running = try (0..<10).map { number in

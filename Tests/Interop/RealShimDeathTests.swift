@@ -8,9 +8,9 @@ extension RealShim {
   struct ShimDeath {
     @Test(
       "ends every waiting hawse at once, and what it served is cleaned up",
-      .timeLimit(.minutes(5)))
-    func everybodyHears() async throws {
-      try await HawseFixture.use { hawse in
+      .timeLimit(.minutes(5)), arguments: ServingShim.allCases)
+    func everybodyHears(shim: ServingShim) async throws {
+      try await HawseFixture.use(shim) { hawse in
         try await hawse.sandbox("pod1")
         try await hawse.sleeper("one", in: "pod1")
         try await hawse.sleeper("two", in: "pod1")
@@ -43,9 +43,11 @@ extension RealShim {
       }
     }
 
-    @Test("is reported once for each of its tasks", .timeLimit(.minutes(5)))
-    func exitsReportedOnce() async throws {
-      try await HawseFixture.use { hawse in
+    @Test(
+      "is reported once for each of its tasks", .timeLimit(.minutes(5)),
+      arguments: ServingShim.allCases)
+    func exitsReportedOnce(shim: ServingShim) async throws {
+      try await HawseFixture.use(shim) { hawse in
         try await hawse.sandbox("pod1")
         try await hawse.sleeper("one", in: "pod1")
         try await hawse.sleeper("two", in: "pod1")
@@ -84,9 +86,9 @@ extension RealShim {
 
     @Test(
       "while no hawse runs is found by the next one, and removed in any order",
-      .timeLimit(.minutes(5)), arguments: [["pod1", "one"], ["one", "pod1"]])
-    func foundLater(order: [String]) async throws {
-      try await HawseFixture.use { hawse in
+      .timeLimit(.minutes(5)), arguments: [["pod1", "one"], ["one", "pod1"]], ServingShim.allCases)
+    func foundLater(order: [String], shim: ServingShim) async throws {
+      try await HawseFixture.use(shim) { hawse in
         try await hawse.sandbox("pod1")
         try await hawse.sleeper("one", in: "pod1")
         kill(try #require(hawse.shims.first), SIGKILL)

@@ -7,9 +7,9 @@ extension RealShim {
   struct Events {
     @Test(
       "arrive while a hawse runs, at the next one when that ends, and are refused when none does",
-      .timeLimit(.minutes(5)))
-    func events() async throws {
-      try await HawseFixture.use { hawse in
+      .timeLimit(.minutes(5)), arguments: ServingShim.allCases)
+    func events(shim: ServingShim) async throws {
+      try await HawseFixture.use(shim) { hawse in
         try await hawse.sandbox("pod1")
         try await hawse.sleeper("one", in: "pod1")
         #expect(Self.connectError(hawse) == ECONNREFUSED)

@@ -7,9 +7,10 @@ extension RealShim {
   struct HawseSignals {
     @Test(
       "go to the task that runs in the foreground", .timeLimit(.minutes(5)),
-      arguments: [("TERM", SIGTERM), ("INT", SIGINT), ("USR1", SIGUSR1)])
-    func passedOn(name: String, number: Int32) async throws {
-      try await HawseFixture.use { hawse in
+      arguments: [("TERM", SIGTERM), ("INT", SIGINT), ("USR1", SIGUSR1)], ServingShim.allCases)
+    func passedOn(signal: (name: String, number: Int32), shim: ServingShim) async throws {
+      let (name, number) = signal
+      try await HawseFixture.use(shim) { hawse in
         try await hawse.sandbox("pod1")
         let run = try hawse.start(
           "task", "run", "--sandbox", "pod1", "--rootfs", hawse.rootfs, "--id", "one", "--", "sh",
@@ -26,9 +27,10 @@ extension RealShim {
 
     @Test(
       "while it attaches, they make it clean up", .timeLimit(.minutes(5)),
-      arguments: [ManagerStep.bundleCreated, .sandboxRecorded, .connected, .taskCreated])
-    func whileAttaching(step: ManagerStep) async throws {
-      try await HawseFixture.use { hawse in
+      arguments: [ManagerStep.bundleCreated, .sandboxRecorded, .connected, .taskCreated],
+      ServingShim.allCases)
+    func whileAttaching(step: ManagerStep, shim: ServingShim) async throws {
+      try await HawseFixture.use(shim) { hawse in
         try await hawse.sandbox("pod1")
         let run = try hawse.start(
           "task", "run", "--sandbox", "pod1", "--rootfs", hawse.rootfs, "--id", "one", "--", "sh",
@@ -48,9 +50,10 @@ extension RealShim {
 
     @Test(
       "while it starts a sandbox, they make it clean up", .timeLimit(.minutes(5)),
-      arguments: [ManagerStep.bundleCreated, .shimStarted, .connected, .taskCreated])
-    func whileStarting(step: ManagerStep) async throws {
-      try await HawseFixture.use { hawse in
+      arguments: [ManagerStep.bundleCreated, .shimStarted, .connected, .taskCreated],
+      ServingShim.allCases)
+    func whileStarting(step: ManagerStep, shim: ServingShim) async throws {
+      try await HawseFixture.use(shim) { hawse in
         let run = try hawse.start(
           "sandbox", "run", "--rootfs", hawse.rootfs, "pod1",
           environment: ["HAWSE_STOP_AT=\(step.rawValue)"])

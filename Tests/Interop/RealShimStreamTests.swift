@@ -5,9 +5,9 @@ import Testing
 extension RealShim {
   @Suite("streams of a task")
   struct Streams {
-    @Test("a large output arrives whole", .timeLimit(.minutes(5)))
-    func largeOutput() async throws {
-      try await HawseFixture.use { hawse in
+    @Test("a large output arrives whole", .timeLimit(.minutes(5)), arguments: ServingShim.allCases)
+    func largeOutput(shim: ServingShim) async throws {
+      try await HawseFixture.use(shim) { hawse in
         try await hawse.sandbox("pod1")
         let script = "yes 'the quick brown fox, over and over' | head -c 33554432"
         let process = try hawse.start(
@@ -19,9 +19,11 @@ extension RealShim {
       }
     }
 
-    @Test("a large input arrives whole, from a file and from a pipe", .timeLimit(.minutes(5)))
-    func largeInput() async throws {
-      try await HawseFixture.use { hawse in
+    @Test(
+      "a large input arrives whole, from a file and from a pipe", .timeLimit(.minutes(5)),
+      arguments: ServingShim.allCases)
+    func largeInput(shim: ServingShim) async throws {
+      try await HawseFixture.use(shim) { hawse in
         try await hawse.sandbox("pod1")
         let path = "\(hawse.directory)/input"
         _ = try await Self.shell("head -c 8388608 /dev/urandom > \(path)")
@@ -45,9 +47,9 @@ extension RealShim {
 
     @Test(
       "a terminal echoes, follows the window's size and gives the exit status",
-      .timeLimit(.minutes(5)))
-    func terminal() async throws {
-      try await HawseFixture.use { hawse in
+      .timeLimit(.minutes(5)), arguments: ServingShim.allCases)
+    func terminal(shim: ServingShim) async throws {
+      try await HawseFixture.use(shim) { hawse in
         try await hawse.sandbox("pod1")
         let run = hawse.command([
           "task", "run", "--tty", "--interactive", "--sandbox", "pod1", "--rootfs", hawse.rootfs,

@@ -4,9 +4,11 @@ import Testing
 extension RealShim {
   @Suite("tasks in a sandbox")
   struct Tasks {
-    @Test("live in the sandbox's one shim, from run to rm", .timeLimit(.minutes(5)))
-    func life() async throws {
-      try await HawseFixture.use { hawse in
+    @Test(
+      "live in the sandbox's one shim, from run to rm", .timeLimit(.minutes(5)),
+      arguments: ServingShim.allCases)
+    func life(shim: ServingShim) async throws {
+      try await HawseFixture.use(shim) { hawse in
         try await hawse.sandbox("pod1")
         let shims = hawse.shims
         #expect(shims.count == 1)
@@ -42,9 +44,11 @@ extension RealShim {
       }
     }
 
-    @Test("give their streams and exit status to run and exec", .timeLimit(.minutes(5)))
-    func streams() async throws {
-      try await HawseFixture.use { hawse in
+    @Test(
+      "give their streams and exit status to run and exec", .timeLimit(.minutes(5)),
+      arguments: ServingShim.allCases)
+    func streams(shim: ServingShim) async throws {
+      try await HawseFixture.use(shim) { hawse in
         try await hawse.sandbox("pod1")
         let run = try await hawse.hawse(
           "task", "run", "--sandbox", "pod1", "--attach", "v2", "--rootfs", hawse.rootfs,
@@ -69,9 +73,10 @@ extension RealShim {
     }
 
     @Test(
-      "that end before their start was answered keep their exit status", .timeLimit(.minutes(5)))
-    func shortLives() async throws {
-      try await HawseFixture.use { hawse in
+      "that end before their start was answered keep their exit status", .timeLimit(.minutes(5)),
+      arguments: ServingShim.allCases)
+    func shortLives(shim: ServingShim) async throws {
+      try await HawseFixture.use(shim) { hawse in
         try await hawse.sandbox("pod1")
         for round in 0..<20 {
           let result = try await hawse.hawse(
@@ -83,9 +88,11 @@ extension RealShim {
       }
     }
 
-    @Test("whose program is not there are refused, and leave nothing", .timeLimit(.minutes(5)))
-    func missingProgram() async throws {
-      try await HawseFixture.use { hawse in
+    @Test(
+      "whose program is not there are refused, and leave nothing", .timeLimit(.minutes(5)),
+      arguments: ServingShim.allCases)
+    func missingProgram(shim: ServingShim) async throws {
+      try await HawseFixture.use(shim) { hawse in
         try await hawse.sandbox("pod1")
         let result = try await hawse.hawse(
           "task", "run", "--sandbox", "pod1", "--rootfs", hawse.rootfs, "--id", "one", "--",

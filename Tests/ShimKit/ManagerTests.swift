@@ -4,6 +4,7 @@ import Logging
 import ProcessSupervision
 import ShimManagement
 import ShimProtocol
+import ShimTestKit
 import Testing
 import TransportCore
 import UnixTransport

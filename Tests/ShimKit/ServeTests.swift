@@ -4,6 +4,7 @@ import ProcessSupervision
 import RPCCore
 import ShimProtocol
 import SwiftProtobuf
+import ShimTestKit
 import Testing
 
 @testable import ShimKit
@@ -47,7 +48,7 @@ struct ServeTests {
       let entries = environment.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
       #expect(entries.contains("MORE=1"))
       #expect(entries.contains("KITTEST_EXTRA=of the shim's own"))
-      #expect(entries.contains("TTRPC_ADDRESS=\(fixture.path)/none.ttrpc"))
+      #expect(entries.contains("TTRPC_ADDRESS=\(fixture.daemon.events.path)"))
     }
   }
 

@@ -4,6 +4,7 @@ import LinuxSystem
 import ProcessSupervision
 import RPCCore
 import ShimProtocol
+import ShimTestKit
 import SwiftProtobuf
 import TTRPC
 import Testing
@@ -12,9 +13,10 @@ import UnixTransport
 
 @testable import ShimKit
 
-/// A daemon's side of a shim, with directories of its own: bundles, sockets.
+/// A daemon's side of the test shim, with a directory of sockets of its own.
 struct ShimFixture {
-  let path: String
+  let daemon: FakeDaemon
+  var path: String { daemon.directory }
   var sockets: String { "\(path)/s" }
 
   static let namespace = "tests"
@@ -27,11 +29,9 @@ struct ShimFixture {
 
   /// Runs a test with a fixture, kills what it left and removes its directory.
   static func with(_ body: (ShimFixture) async throws -> Void) async throws {
-    var template = Array("/tmp/hpkit-XXXXXX".utf8CString)
-    try #require(mkdtemp(&template) != nil)
-    let fixture = ShimFixture(
-      path: String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self))
+    let fixture = ShimFixture(daemon: try FakeDaemon(.v1_7, namespace: namespace))
     let result = await Result { try await body(fixture) }
+    await fixture.daemon.stop()
     for process in fixture.processes() { process.signal(SIGKILL) }
     for process in fixture.processes() { _ = await process.waitForEnd(within: .seconds(30)) }
     var removal = try await fixture.remove()
@@ -51,8 +51,8 @@ struct ShimFixture {
 
   /// A bundle, with the group that the test shim is to put it into.
   func bundle(_ id: String, group: String? = nil) throws -> String {
-    let bundle = "\(path)/\(id)"
-    try #require(mkdir(bundle, 0o700) == 0 || errno == EEXIST)
+    try daemon.makeBundle(id)
+    let bundle = daemon.bundle(id)
     if let group {
       try BundleFiles(path: bundle).writeAtomically(
         "config.json", Array(#"{"annotations":{"tests/group":"\#(group)"}}"#.utf8))
@@ -60,48 +60,23 @@ struct ShimFixture {
     return bundle
   }
 
-  enum Daemon: String, CaseIterable { case v1_6, v1_7, v2_3 }
-
   /// Runs `start` as a generation of daemons does.
   func start(
-    _ id: String, group: String? = nil, as daemon: Daemon = .v1_7, environment: [String] = [],
-    binary: String = Self.shim
+    _ id: String, group: String? = nil, as generation: FakeDaemon.Generation = .v1_7,
+    environment: [String] = [], binary: String = Self.shim
   ) async throws -> CapturedOutput {
-    let bundle = try bundle(id, group: group)
-    var variables =
-      environment + [
-        "KITTEST_SOCKETS=\(sockets)", "TTRPC_ADDRESS=\(path)/none.ttrpc", "GOMAXPROCS=2",
-      ]
-    if daemon != .v1_6 { variables += ["MAX_SHIM_VERSION=2", "NAMESPACE=\(Self.namespace)"] }
-    var input: [UInt8] = []
-    if daemon == .v2_3 {
-      input = try Containerd_Runtime_Bootstrap_V1_BootstrapParams.with {
-        $0.instanceID = id
-        $0.namespace = Self.namespace
-        $0.containerdGrpcAddress = "\(path)/grpc"
-      }.serializedBytes()
-    }
-    return try await Command(
-      binary, arguments: flags(id) + ["start"], environment: variables, directory: bundle
-    ).run(input: input, timeout: .seconds(120))
+    _ = try bundle(id, group: group)
+    return try await daemon.run(
+      binary, id: id, as: generation,
+      environment: environment + ["KITTEST_SOCKETS=\(sockets)"], within: .seconds(120))
   }
 
   func delete(
     _ id: String, environment: [String] = [], binary: String = Self.shim
   ) async throws -> CapturedOutput {
-    let bundle = "\(path)/\(id)"
-    return try await Command(
-      binary, arguments: flags(id) + ["-bundle", bundle, "delete"],
-      environment: environment + ["KITTEST_SOCKETS=\(sockets)"],
-      directory: bundle
-    ).run(timeout: .seconds(120))
-  }
-
-  private func flags(_ id: String) -> [String] {
-    [
-      "-namespace", Self.namespace, "-address", "\(path)/grpc", "-publish-binary", "/bin/true",
-      "-id", id,
-    ]
+    try await daemon.runDelete(
+      binary, id: id, environment: environment + ["KITTEST_SOCKETS=\(sockets)"],
+      within: .seconds(120))
   }
 
   /// The answer of a `start` that must have gone well.

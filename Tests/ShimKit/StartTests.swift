@@ -3,6 +3,7 @@ import Glibc
 import ProcessSupervision
 import RPCCore
 import ShimProtocol
+import ShimTestKit
 import SwiftProtobuf
 import TTRPC
 import Testing
@@ -13,8 +14,8 @@ import Testing
 struct StartTests {
   @Test(
     "every generation of daemons gets its answer, whatever the author prints",
-    arguments: ShimFixture.Daemon.allCases, [false, true])
-  func generations(_ daemon: ShimFixture.Daemon, _ noise: Bool) async throws {
+    arguments: FakeDaemon.Generation.allCases, [false, true])
+  func generations(_ daemon: FakeDaemon.Generation, _ noise: Bool) async throws {
     try await ShimFixture.with { fixture in
       let reply = try fixture.started(
         try await fixture.start("web", as: daemon, environment: noise ? ["KITTEST_NOISE=1"] : []))
@@ -26,7 +27,7 @@ struct StartTests {
       #expect(
         reply.params.address
           == SocketName.address(
-            daemonAddress: "\(fixture.path)/grpc", namespace: "tests", id: "web",
+            daemonAddress: fixture.daemon.address, namespace: "tests", id: "web",
             directory: fixture.sockets))
       #expect(fixture.has("web/address") == (daemon != .v2_3))
       let pid = try await fixture.pid(at: reply.params.address)
@@ -105,7 +106,7 @@ struct StartTests {
       let addresses = try await withThrowingTaskGroup(of: String.self) { group in
         for number in 0..<20 {
           group.addTask {
-            let daemon = ShimFixture.Daemon.allCases[number % 3]
+            let daemon = FakeDaemon.Generation.allCases[number % 3]
             let output = try await fixture.start("c\(number)", group: "pod", as: daemon)
             return try fixture.started(output).params.address
           }
@@ -141,7 +142,7 @@ struct StartTests {
   func stranger() async throws {
     try await ShimFixture.with { fixture in
       let address = SocketName.address(
-        daemonAddress: "\(fixture.path)/grpc", namespace: "tests", id: "web",
+        daemonAddress: fixture.daemon.address, namespace: "tests", id: "web",
         directory: fixture.sockets)
       let server = TTRPCServer()
       try await serving(server, at: String(address.dropFirst("unix://".count))) {

@@ -1,4 +1,5 @@
 import ShimProtocol
+import ShimTestKit
 import Testing
 import TransportCore
 

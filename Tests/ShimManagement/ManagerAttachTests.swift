@@ -3,6 +3,7 @@ import Glibc
 import RPCCore
 import ShimProtocol
 import Synchronization
+import ShimTestKit
 import Testing
 import TransportCore
 import UnixTransport

@@ -1,6 +1,7 @@
 import ContainerdClient
 import ShimProtocol
 import Synchronization
+import ShimTestKit
 import Testing
 
 @testable import ShimManagement

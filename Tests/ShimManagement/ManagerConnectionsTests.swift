@@ -1,4 +1,5 @@
 import Glibc
+import ShimTestKit
 import TTRPC
 import Testing
 import TransportCore

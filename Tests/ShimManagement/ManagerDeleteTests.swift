@@ -1,5 +1,6 @@
 import ContainerdClient
 import RPCCore
+import ShimTestKit
 import Testing
 
 @testable import ShimManagement

@@ -3,6 +3,7 @@ import Glibc
 import ShimProtocol
 import SwiftProtobuf
 import Synchronization
+import ShimTestKit
 import Testing
 import TransportCore
 

@@ -1,6 +1,7 @@
 import ContainerdClient
 import RPCCore
 import ShimProtocol
+import ShimTestKit
 import Testing
 
 @testable import ShimManagement

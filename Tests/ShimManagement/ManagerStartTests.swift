@@ -1,6 +1,7 @@
 import ContainerdClient
 import Glibc
 import ShimProtocol
+import ShimTestKit
 import Testing
 import UnixTransport
 

@@ -2,6 +2,7 @@ import ContainerdClient
 import Glibc
 import Logging
 import ShimProtocol
+import ShimTestKit
 import Synchronization
 import Testing
 import TransportCore

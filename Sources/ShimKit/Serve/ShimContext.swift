@@ -22,6 +22,35 @@ public struct ShimContext: Sendable {
   public let shutdown: ShimShutdown
   let descriptions: StateDescriptions
 
+  package init(
+    namespace: String, id: String, bundle: String, debug: Bool, address: TransportAddress,
+    daemonAddress: String, eventsAddress: String, environment: [String: String], logger: Logger,
+    shutdown: ShimShutdown
+  ) {
+    self.init(
+      namespace: namespace, id: id, bundle: bundle, debug: debug, address: address,
+      daemonAddress: daemonAddress, eventsAddress: eventsAddress, environment: environment,
+      logger: logger, shutdown: shutdown, descriptions: StateDescriptions())
+  }
+
+  init(
+    namespace: String, id: String, bundle: String, debug: Bool, address: TransportAddress,
+    daemonAddress: String, eventsAddress: String, environment: [String: String], logger: Logger,
+    shutdown: ShimShutdown, descriptions: StateDescriptions
+  ) {
+    self.namespace = namespace
+    self.id = id
+    self.bundle = bundle
+    self.debug = debug
+    self.address = address
+    self.daemonAddress = daemonAddress
+    self.eventsAddress = eventsAddress
+    self.environment = environment
+    self.logger = logger
+    self.shutdown = shutdown
+    self.descriptions = descriptions
+  }
+
   /// Has something described in the log when SIGUSR1 asks what the shim is at.
   public func describeState(_ describe: @escaping @Sendable () async -> String) {
     descriptions.add(describe)

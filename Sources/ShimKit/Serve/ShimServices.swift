@@ -1,11 +1,13 @@
 public import ContainerdAPI
 public import RPCCore
-internal import TTRPC
+package import TTRPC
 
 /// What a shim serves: methods by name. What nobody registered is answered Unimplemented, which
 /// daemons rely on to find out what a shim has.
 public struct ShimServices: RPCRegistrar, Sendable {
-  var server = TTRPCServer()
+  package var server = TTRPCServer()
+
+  package init() {}
 
   public mutating func register(
     _ method: RPCMethod, execution: RPCExecution, unary handler: @escaping RPCUnaryHandler

@@ -40,23 +40,14 @@ struct Session {
           "event", metadata: ["topic": "\(event.topic)", "type": "\(event.event.typeURL)"])
       }
     }
-    let outcome = await cancellingOnSignal { try await body(session) }
+    let work = try Signals.shared.taskToCancel(
+      told: { Output.note("interrupted by signal \($0); cleaning up") }
+    ) { try await body(session) }
+    let outcome = await work.result
     await manager.settle()
     receiver.cancel()
     await receiver.value
     return try outcome.get()
-  }
-
-  /// Runs the body in a task that a signal cancels. It ends when it has cleaned up.
-  private static func cancellingOnSignal<Result: Sendable>(
-    _ body: @escaping @Sendable () async throws -> Result
-  ) async -> Swift.Result<Result, any Error> {
-    let work = Task { try await body() }
-    Signals.shared.take { number in
-      Output.note("interrupted by signal \(number); cleaning up")
-      work.cancel()
-    }
-    return await work.result
   }
 
   private static func logger(debug: Bool) -> Logger {

@@ -1,5 +1,6 @@
-import Dispatch
+import CLinux
 import Glibc
+import LinuxSystem
 import Synchronization
 
 /// Where the signals that would end this process go: to whoever took them last.
@@ -13,31 +14,45 @@ final class Signals: Sendable {
   static let shared = Signals()
 
   private let receiver = Mutex<Receiver?>(nil)
-  private let sources = Mutex<[Source]>([])
-
-  /// Held to keep the source alive, and never used again: that is why it may be shared.
-  private struct Source: @unchecked Sendable {
-    let source: any DispatchSourceSignal
-  }
 
   private init() {}
 
-  /// Takes the signals from their default action. To be called once, early.
-  func take(_ first: @escaping Receiver) {
+  /// Takes the signals from their default action. To be called once, early: from its return on none
+  /// of them ends the process, and none is lost.
+  func take(_ first: @escaping Receiver) throws(SystemError) {
     receiver.withLock { $0 = first }
-    let made = Self.taken.map { number -> Source in
-      signal(number, SIG_IGN)
-      let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-      source.setEventHandler { [self] in
+    let pipe = clinux_signals_to_pipe(Self.taken, Int32(Self.taken.count))
+    guard pipe >= 0 else { throw SystemError("sigaction", errno: -pipe) }
+    try startThread("hawse-signals") { [self] in
+      var number: UInt8 = 0
+      // The writing end is this process's own: there is no end and no error but a bad pipe.
+      while retryingInterrupts({ read(pipe, &number, 1) }) == 1 {
         let receiver = receiver.withLock { $0 }
-        receiver?(number)
+        receiver?(Int32(number))
       }
-      source.resume()
-      return Source(source: source)
     }
-    sources.withLock { $0 = made }
     // A reader of our output that goes away is an error of a write, not our end.
     signal(SIGPIPE, SIG_IGN)
+  }
+
+  /// A task that the signals cancel. It begins when they are taken, so that none comes too early.
+  ///
+  /// - Parameter told: of each signal, before the task is cancelled.
+  func taskToCancel<Value: Sendable>(
+    on executor: (any TaskExecutor)? = nil, told: @escaping Receiver = { _ in },
+    _ body: @escaping @Sendable () async throws -> Value
+  ) throws(SystemError) -> Task<Value, any Error> {
+    let (gate, opening) = AsyncStream<Never>.makeStream()
+    let work = Task(executorPreference: executor) {
+      for await _ in gate {}
+      return try await body()
+    }
+    defer { opening.finish() }
+    try take { number in
+      told(number)
+      work.cancel()
+    }
+    return work
   }
 
   /// Sends the signals somewhere else while the body runs.

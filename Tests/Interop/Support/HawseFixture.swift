@@ -14,6 +14,8 @@ final class HawseFixture: Sendable {
   let directory: String
   let namespace: String
   let rootfs: String
+  /// What sandboxes are started with.
+  let shim: ServingShim
   private let ids = Guarded<Set<String>>([])
   private let processes = Guarded<[HawseProcess]>([])
 
@@ -22,16 +24,17 @@ final class HawseFixture: Sendable {
   var root: String { "\(directory)/r" }
   var stateDirectory: StateDirectory { StateDirectory(state: state, root: root) }
 
-  private init(directory: String, rootfs: String) {
+  private init(directory: String, rootfs: String, shim: ServingShim) {
     self.directory = directory
     self.rootfs = rootfs
+    self.shim = shim
     // mkdtemp's letters, which are unique on this host for as long as the directory is there.
     namespace = "t" + String(directory.suffix(6))
   }
 
   /// Runs a test's body, then removes every sandbox and task and checks that nothing is left.
   static func use(
-    sourceLocation: SourceLocation = #_sourceLocation,
+    _ shim: ServingShim = .debian, sourceLocation: SourceLocation = #_sourceLocation,
     _ body: (HawseFixture) async throws -> Void
   ) async throws {
     let rootfs = try await BusyboxRootfs.path()
@@ -39,7 +42,7 @@ final class HawseFixture: Sendable {
     try #require(mkdtemp(&template) != nil, "mkdtemp: errno \(errno)")
     let directory = String(
       decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    let fixture = HawseFixture(directory: directory, rootfs: rootfs)
+    let fixture = HawseFixture(directory: directory, rootfs: rootfs, shim: shim)
     do {
       try await body(fixture)
     } catch {
@@ -51,10 +54,7 @@ final class HawseFixture: Sendable {
   // MARK: - Running hawse
 
   /// Beside the test executable, where the package manager puts it.
-  static let executable: String = {
-    let own = HostFiles.link("/proc/self/exe")
-    return own[..<(own.lastIndex(of: "/") ?? own.endIndex)] + "/hawse"
-  }()
+  static let executable = HostFiles.product("hawse")
 
   /// Names an id that no command line mentions, so that its socket is looked for, too.
   func note(_ id: String) { ids.update { $0.insert(id) } }
@@ -64,7 +64,10 @@ final class HawseFixture: Sendable {
     for argument in arguments where (try? Identifier.validate(argument, as: .id)) != nil {
       note(argument)
     }
-    let own = ["--state", state, "--root", root, "--namespace", namespace]
+    var own = ["--state", state, "--root", root, "--namespace", namespace]
+    if shim == .hawsepipe, arguments.starts(with: ["sandbox", "run"]) {
+      own += ["--runtime", shim.path]
+    }
     return Command(
       Self.executable, arguments: arguments.prefix(2) + own + arguments.dropFirst(2),
       environment: [
@@ -122,7 +125,7 @@ final class HawseFixture: Sendable {
     return process
   }
 
-  /// Starts a sandbox with the real shim, and requires that it starts.
+  /// Starts a sandbox, and requires that it starts.
   func sandbox(_ id: String, sourceLocation: SourceLocation = #_sourceLocation) async throws {
     let result = try await hawse("sandbox", "run", "--rootfs", rootfs, id)
     try #require(result.code == 0, "\(result)", sourceLocation: sourceLocation)
@@ -179,9 +182,10 @@ final class HawseFixture: Sendable {
 
   /// The shims that serve this fixture, by their command lines.
   var shims: [Int32] {
-    HostFiles.pids.filter { pid in
+    let name = Array(shim.rawValue.utf8)
+    return HostFiles.pids.filter { pid in
       let words = HostFiles.bytes("/proc/\(pid)/cmdline").split(separator: 0)
-      guard let program = words.first, program.suffix(shimName.count) == shimName else {
+      guard let program = words.first, program.suffix(name.count) == name else {
         return false
       }
       // The short-lived `start` and `delete` of the same binary have these words, too.
@@ -189,8 +193,6 @@ final class HawseFixture: Sendable {
         && !words.contains { ["start", "delete"].contains(String(decoding: $0, as: UTF8.self)) }
     }
   }
-
-  private var shimName: [UInt8] { Array("containerd-shim-runc-v2".utf8) }
 
   /// The processes in the cgroup of a task.
   func processes(of id: String) -> [Int32] {

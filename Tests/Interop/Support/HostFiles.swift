@@ -3,6 +3,12 @@ import Glibc
 /// The host's files and process table, read plainly: what cannot be read is empty, since processes
 /// and cgroups may vanish while they are looked at.
 enum HostFiles {
+  /// A program of this package: beside the test executable, where the package manager puts it.
+  static func product(_ name: String) -> String {
+    let own = link("/proc/self/exe")
+    return own[..<(own.lastIndex(of: "/") ?? own.endIndex)] + "/\(name)"
+  }
+
   static func bytes(_ path: String) -> [UInt8] {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return [] }

@@ -64,9 +64,8 @@ struct PingCommand: AsyncParsableCommand {
     try await reporting {
       let client = try await connection.client(to: address)
       let run = PingRun(client: client, command: self)
-      let work = Task(executorPreference: client.executor) { await run.pings() }
-      Signals.shared.take { _ in work.cancel() }
-      let (statistics, loss) = await work.value
+      let work = try Signals.shared.taskToCancel(on: client.executor) { await run.pings() }
+      let (statistics, loss) = try await work.value
       await client.close()
       try run.print(statistics)
       if let loss { throw loss }

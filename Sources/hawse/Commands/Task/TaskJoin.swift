@@ -56,7 +56,11 @@ struct TaskJoin {
         text, option: "--address", registry: manager.configuration.registry), version: version)
   }
 
-  /// What `auto` comes to: the version that is known, and version 2 only where runc's shim serves.
+  /// Shims known to take further tasks though they speak version 2, which does not promise it.
+  private static let grouping = ["containerd-shim-runc-v2", "containerd-shim-hawsepipe-v1"]
+
+  /// What `auto` comes to: the version that is known, and version 2 only where a shim serves that is
+  /// known to group tasks.
   private func mode(_ sandbox: String, binary: String?) throws -> AttachMode {
     if let chosen = command.attach.mode { return chosen }
     if let version = command.apiVersion { return version == 2 ? .version2 : .version3 }
@@ -64,8 +68,8 @@ struct TaskJoin {
     let params = try? BundleFiles(path: bundle).restoreBootstrapParams()
     // Parameters that cannot be read are attach's to report.
     guard params?.version == 2 else { return .version3 }
-    guard binary?.hasSuffix("containerd-shim-runc-v2") == true else { return .version3 }
-    return .version2
+    let name = binary.flatMap { $0.split(separator: "/").last }
+    return Self.grouping.contains { $0 == name ?? "" } ? .version2 : .version3
   }
 
   /// The shim binary that serves a sandbox, where its bundle knows it.

@@ -86,7 +86,7 @@ struct ProbeCommand: AsyncParsableCommand {
     _ probe: @escaping @Sendable () async -> (ProbeReport, TransportError?)
   ) async throws {
     let (json, interval) = (json, interval)
-    let work = Task {
+    let work = try Signals.shared.taskToCancel {
       var last: ProbeReport?
       while !Task.isCancelled {
         let (report, _) = await probe()
@@ -97,7 +97,6 @@ struct ProbeCommand: AsyncParsableCommand {
         try? await Task.sleep(for: .seconds(interval))
       }
     }
-    Signals.shared.take { _ in work.cancel() }
     try await work.value
   }
 }

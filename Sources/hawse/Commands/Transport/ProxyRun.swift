@@ -13,7 +13,7 @@ struct ProxyRun {
 
   func run() async throws {
     let (signals, arrivals) = AsyncStream<Int32>.makeStream()
-    Signals.shared.take { arrivals.yield($0) }
+    try Signals.shared.take { arrivals.yield($0) }
     let (relay, tls, report, drain) = (relay, tls, report, drain)
     let work = Task { () async -> Result<Void, TransportError> in
       do throws(TransportError) {

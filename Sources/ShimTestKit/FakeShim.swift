@@ -1,43 +1,44 @@
-import ContainerdAPI
-import Glibc
-import NIOCore
-import RPCCore
-import SwiftProtobuf
-import Synchronization
-import TTRPC
-import TransportCore
-import UnixTransport
+internal import ContainerdAPI
+internal import Glibc
+internal import NIOCore
+public import RPCCore
+internal import SwiftProtobuf
+internal import Synchronization
+internal import TTRPC
+public import TransportCore
+internal import UnixTransport
 
-@testable import ShimManagement
-
-/// A shim in this process: it serves the task API on a unix socket, answers as it is told and notes
-/// what it was asked.
-final class FakeShim: Sendable {
-  enum Answer: Sendable {
+/// A shim for tests of whoever calls shims: it serves the task API on a unix socket in this process,
+/// answers as it is told and notes what it was asked. Its one task has the pid 4242 and ends with 7.
+public final class FakeShim: Sendable {
+  public enum Answer: Sendable {
     case success
     case failure(RPCCode, String = "as the test wants it")
     /// Nothing, for as long as the connection lasts.
     case never
   }
 
-  let path: String
-  let address: TransportAddress
+  public let path: String
+  public let address: TransportAddress
   private let listener: UnixListener
   private let serving: Mutex<Task<Void, Never>?> = Mutex(nil)
   private let state: Mutex<State>
 
   private struct State {
     var answers: [String: Answer]
-    var calls: [String] = []
+    public var calls: [String] = []
     var connections = 0
   }
 
+  /// Listens at the path, in place of a socket that nobody serves.
+  ///
   /// - Parameters:
   ///   - versions: of the task API; what it is asked in another one is Unimplemented.
   ///   - answers: by the method's name. What is not named succeeds, but Wait, which is never answered.
-  init(
+  /// - Throws: when it cannot listen there.
+  public init(
     at path: String, versions: Set<Int> = [2], answers: [String: Answer] = [:]
-  ) throws {
+  ) throws(TransportError) {
     self.path = path
     address = TransportAddress(rpc: .ttrpc, place: .unix(path: path))
     state = Mutex(State(answers: ["Wait": .never].merging(answers) { $1 }))
@@ -58,24 +59,26 @@ final class FakeShim: Sendable {
     }
   }
 
-  /// `v3 Create web`, in the order of arrival, without the Connect by which the manager sees whether
+  /// `v3 Create web`, in the order of arrival, without the Connect by which a manager sees whether
   /// anybody answers.
-  var calls: [String] {
+  public var calls: [String] {
     state.withLock { $0.calls }.filter { !$0.contains(" Connect ") }
   }
   /// How many connections were accepted so far.
-  var connections: Int { state.withLock { $0.connections } }
+  public var connections: Int { state.withLock { $0.connections } }
 
-  func calls(of method: String) -> [String] {
+  /// The calls of one method, such as `Create`.
+  public func calls(of method: String) -> [String] {
     state.withLock { $0.calls }.filter { $0.split(separator: " ")[1] == method }
   }
 
-  func answer(_ method: String, with answer: Answer) {
+  /// Answers a method so from now on.
+  public func answer(_ method: String, with answer: Answer) {
     state.withLock { $0.answers[method] = answer }
   }
 
   /// Ends as a killed shim does: every connection is lost, and the socket's file refuses.
-  func die() async {
+  public func die() async {
     let task = serving.withLock { task in
       defer { task = nil }
       return task
