@@ -84,6 +84,7 @@ let package = Package(
     .library(name: "TTRPC", targets: ["TTRPC"]),
     .library(name: "ContainerdAPI", targets: ["ContainerdAPI"]),
     .library(name: "ContainerdClient", targets: ["ContainerdClient"]),
+    .library(name: "ShimProtocol", targets: ["ShimProtocol"]),
     .library(name: "ShimManagement", targets: ["ShimManagement"]),
     .library(name: "ProcessSupervision", targets: ["ProcessSupervision"]),
     .library(name: "ShimKit", targets: ["ShimKit"]),

@@ -48,6 +48,16 @@ let package = Package(
         hawsepipe("TLSTransport"), hawsepipe("TransportCore"), nioCore,
       ],
       path: "RemoteTLS", exclude: ["run"], swiftSettings: settings),
+    // PodSandbox: a pod whose namespaces the shim holds, and containers attached to it.
+    .executableTarget(
+      name: "pod-sandbox",
+      dependencies: [
+        hawsepipe("Hawsepipe"), hawsepipe("ShimManagement"), hawsepipe("ContainerdClient"),
+        hawsepipe("ContainerdAPI"), hawsepipe("ProcessSupervision"), hawsepipe("ShimProtocol"),
+        hawsepipe("TTRPC"), hawsepipe("TransportCore"),
+        .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+      ],
+      path: "PodSandbox", exclude: ["run"], swiftSettings: settings),
     // MinimalShim: a shim of one's own.
     .executableTarget(
       name: "containerd-shim-minimal-v1",
