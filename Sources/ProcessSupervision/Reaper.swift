@@ -73,6 +73,14 @@ public final class Reaper: Sendable {
     return stream
   }
 
+  /// Has every end from now on told to a handler for as long as the process lives.
+  ///
+  /// - Parameter handler: called on the reaper's own thread, which collects nothing meanwhile: it must
+  ///   not block. However busy all other threads are, it is called.
+  public func onExit(_ handler: @escaping @Sendable (ProcessExit) -> Void) {
+    _ = subscribe { state, key in state.streams[key] = handler }
+  }
+
   /// Keeps all ends from now on for one who will learn a process's number later. An end is in every
   /// recording before any of ``exits()`` gives it.
   public func record() -> ExitRecording {

@@ -66,6 +66,18 @@ struct TaskServiceTests {
     }
   }
 
+  @Test("an init that a delete killed is not forgotten before its end has come")
+  func lateEnd() async throws {
+    try await TaskFixture.with { fixture in
+      let pid = try await fixture.create()
+      #expect(await code { _ = try await fixture.delete() } == .deadlineExceeded)
+      #expect(try await fixture.state().status == .created)
+      fixture.exits.end(pid, status: 137)
+      #expect(try await fixture.delete().exitStatus == 137)
+      #expect(fixture.sink.lines == ["create a", "exit a 137", "delete a"])
+    }
+  }
+
   @Test("an init that ends while start hangs is answered, told, and the runtime killed")
   func hangingStart() async throws {
     try await TaskFixture.with { fixture in

@@ -84,6 +84,23 @@ import Testing
     }
   }
 
+  @Test("a handler is told on the reaper's thread, with the time of the process's start")
+  func handler() async {
+    await #expect(processExitsWith: .success) {
+      await bounded {
+        let reaper = try Reaper.start()
+        let (ends, continuation) = AsyncStream.makeStream(of: ProcessExit.self)
+        reaper.onExit { continuation.yield($0) }
+        let output = try await orphan(code: 3).run(timeout: generous)
+        let pid = try unwrap(Int32(output.lines.first ?? ""))
+        for await end in ends where end.pid == pid {
+          try need(end.status == .exited(3) && (end.startTime ?? 0) > 0, "its end")
+          break
+        }
+      }
+    }
+  }
+
   @Test("a subscriber that never takes anything hinders nobody")
   func slowSubscriber() async {
     await #expect(processExitsWith: .success) {

@@ -11,11 +11,8 @@ public struct ReaperExits: ExitSource {
   public init(_ reaper: Reaper) { self.reaper = reaper }
 
   public func subscribe(_ handler: @escaping @Sendable (ReapedChild) -> Void) {
-    // Made here, so that nothing is missed until the task runs.
-    let exits = reaper.exits()
-    Task {
-      for await exit in exits { handler(ReapedChild(exit)) }
-    }
+    // Not through a task: with every thread of the pool at work, ends would come seconds late.
+    reaper.onExit { handler(ReapedChild($0)) }
   }
 }
 

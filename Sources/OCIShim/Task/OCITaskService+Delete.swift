@@ -35,7 +35,12 @@ extension OCITaskService {
         try await self.runDelete(container)
       }
       // Its init waited for `start`, and was killed by the delete: that is told first.
-      if isUnstarted { await self.awaitEnd(container) }
+      if isUnstarted, await !self.hasEnded(container) {
+        // Forgotten now, its end would never be told.
+        throw RPCError(
+          code: .deadlineExceeded,
+          message: "the init of container \(id) was killed, and its end has not come; try again")
+      }
       if container.hasMounts { try await self.mounts?.unmount(bundle: container.bundle) }
       io?.close()
       return self.noteDeleted(container)
@@ -51,16 +56,17 @@ extension OCITaskService {
     }
   }
 
-  private func awaitEnd(_ container: TaskContainer) async {
+  private func hasEnded(_ container: TaskContainer) async -> Bool {
     let promise = container.promise
-    _ = await withTaskGroup { group in
+    let limit = configuration.endLimit
+    return await withTaskGroup { group in
       group.addTask { await promise.isResolvedBeforeCancellation() }
       group.addTask {
-        // Cancelled when the end has come. The limit is below that of Delete's callers.
-        try? await Task.sleep(for: .seconds(2))
+        // Cancelled when the end has come.
+        try? await Task.sleep(for: limit)
         return false
       }
-      let first = await group.next()
+      let first = await group.next() ?? false
       group.cancelAll()
       return first
     }

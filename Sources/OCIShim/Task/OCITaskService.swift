@@ -22,6 +22,9 @@ public final class OCITaskService: Sendable {
     public var logger: Logger
     /// How long a runtime's `start` may go on once the container's init has ended.
     public var startGrace: Duration = .seconds(1)
+    /// How long Delete waits for the end of an init that it killed. A delete of the runtime returns
+    /// behind it, so that only what this process does with it takes time.
+    public var endLimit: Duration = .seconds(10)
 
     public init(namespace: String, logger: Logger) {
       self.namespace = namespace
@@ -91,6 +94,11 @@ public final class OCITaskService: Sendable {
   }
 
   // MARK: Looking up
+
+  /// Whether there is any container, or one is being made.
+  var hasContainers: Bool {
+    table.withLock { !$0.containers.isEmpty || !$0.reserved.isEmpty }
+  }
 
   func container(_ id: String) throws(RPCError) -> TaskContainer {
     guard let container = table.withLock({ $0.containers[id] }) else {

@@ -130,6 +130,7 @@ struct TaskFixture {
     var configuration = OCITaskService.Configuration(namespace: "ns", logger: Logger(label: "test"))
     configuration.defaults = fake.options
     configuration.startGrace = .milliseconds(50)
+    configuration.endLimit = .milliseconds(100)
     let shutdowns = Counter()
     self.shutdowns = shutdowns
     service = OCITaskService(
