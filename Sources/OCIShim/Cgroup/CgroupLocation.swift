@@ -1,4 +1,5 @@
 internal import LinuxSystem
+internal import Synchronization
 
 /// Where the files of a process's cgroup are (cgroups(7)).
 enum CgroupLocation: Hashable, Sendable {
@@ -8,12 +9,19 @@ enum CgroupLocation: Hashable, Sendable {
   /// One hierarchy for all (cgroup v2).
   case unified(String)
 
+  /// Those seen last. They stay for as long as a host runs, and a table of hundreds of mounts takes
+  /// longer to read than everything else that is asked of a container's cgroup.
+  private static let mounts = Mutex<[CgroupMount]>([])
+
   /// - Throws: `.system` when the process is gone, or its cgroup is not below any mount seen here.
   static func ofProcess(_ pid: Int32) throws(OCIShimError) -> CgroupLocation {
     do throws(SystemError) {
       let cgroups = try text("/proc/\(pid)/cgroup", limit: 1 << 20)
-      let mounts = try text("/proc/self/mountinfo", limit: 64 << 20)
-      if let location = CgroupLocation(cgroups: cgroups, mounts: mounts) { return location }
+      let known = mounts.withLock { $0 }
+      if let location = CgroupLocation(cgroups: cgroups, among: known) { return location }
+      let found = CgroupMount.all(try text("/proc/self/mountinfo", limit: 64 << 20))
+      mounts.withLock { $0 = found }
+      if let location = CgroupLocation(cgroups: cgroups, among: found) { return location }
     } catch {
       throw OCIShimError(
         code: .system, message: "the cgroup of process \(pid) cannot be found", cause: error)
@@ -33,7 +41,11 @@ enum CgroupLocation: Hashable, Sendable {
   ///   - cgroups: What `/proc/<pid>/cgroup` says: lines of `id:controllers:path`.
   ///   - mounts: What `/proc/self/mountinfo` says.
   init?(cgroups: String, mounts: String) {
-    let mounts = mounts.split(separator: "\n").compactMap { CgroupMount($0) }
+    self.init(cgroups: cgroups, among: CgroupMount.all(mounts))
+  }
+
+  private init?(cgroups: String, among mounts: [CgroupMount]) {
+    guard !mounts.isEmpty else { return nil }
     // A hybrid host has the unified hierarchy as well, but no controllers in it.
     let isUnified = !mounts.contains { !$0.controllers.isEmpty }
     var directories: [String: String] = [:]
@@ -61,7 +73,7 @@ enum CgroupLocation: Hashable, Sendable {
 }
 
 /// A line of mountinfo, if it is of a cgroup hierarchy.
-private struct CgroupMount {
+private struct CgroupMount: Sendable {
   let isUnified: Bool
   /// Those of a v1 hierarchy. One that only has a name, such as systemd's, has none.
   let controllers: Set<Substring>
@@ -72,7 +84,11 @@ private struct CgroupMount {
     "rw", "ro", "xattr", "noprefix", "clone_children", "none", "all",
   ]
 
-  init?(_ line: Substring) {
+  static func all(_ mounts: String) -> [CgroupMount] {
+    mounts.split(separator: "\n").compactMap { CgroupMount($0) }
+  }
+
+  private init?(_ line: Substring) {
     let halves = line.split(separator: " ")
     guard let dash = halves.firstIndex(of: "-"), dash >= 6, halves.count > dash + 3 else {
       return nil

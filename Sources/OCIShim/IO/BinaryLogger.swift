@@ -100,7 +100,8 @@ final class BinaryLogger: Sendable {
     command.descriptors = [
       3: readers[0].number, 4: readers[1].number, 5: ready.writing.number,
     ]
-    let child = try command.spawn()
+    // Their numbers alone do not keep them open.
+    let child = try withExtendedLifetime(readers) { try command.spawn() }
     ends.withLock { $0.child = child }
     return (SharedDescriptor(ready.takeReading()), child)
   }
