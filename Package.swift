@@ -299,7 +299,7 @@ let package = Package(
       name: "InteropTests",
       dependencies: [
         "hawse", "containerd-shim-hawsepipe-v1", "ShimManagement", "ContainerdClient",
-        "ContainerdAPI", "ShimProtocol", "JSON",
+        "ContainerdAPI", "ShimProtocol", "ShimTestKit", "JSON",
         "ProcessSupervision", "LinuxSystem", "TTRPC", "RPCCore", "TransportCore", "UnixTransport",
         "Hawsepipe", "TransportConformance", "TLSTransport", "TCPTransport",
         "HybridVsockTransport", "VsockTransport", "ExecTransport", nioCore, nioPosix, nioTLS,

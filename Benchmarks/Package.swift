@@ -37,5 +37,17 @@ let package = Package(
       ],
       path: "Sources/TTRPCBenchmarks",
       swiftSettings: [.swiftLanguageMode(.v6), .enableUpcomingFeature("ExistentialAny")]),
+    .executableTarget(
+      name: "shim-benchmarks",
+      dependencies: [
+        .product(name: "ContainerdAPI", package: "hawsepipe"),
+        .product(name: "RPCCore", package: "hawsepipe"),
+        .product(name: "TTRPC", package: "hawsepipe"),
+        .product(name: "TransportCore", package: "hawsepipe"),
+        .product(name: "UnixTransport", package: "hawsepipe"),
+        .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+      ],
+      path: "Sources/ShimBenchmarks",
+      swiftSettings: [.swiftLanguageMode(.v6), .enableUpcomingFeature("ExistentialAny")]),
   ]
 )

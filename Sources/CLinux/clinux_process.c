@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -102,3 +103,9 @@ void clinux_thread_set_up(const char *name) {
   pthread_sigmask(SIG_SETMASK, &every, NULL);
   pthread_setname_np(pthread_self(), name);
 }
+
+int clinux_join_network(int descriptor) {
+  return setns(descriptor, CLONE_NEWNET) < 0 ? -errno : 0;
+}
+
+void clinux_name_thread(const char *name) { prctl(PR_SET_NAME, name); }

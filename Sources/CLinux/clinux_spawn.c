@@ -76,8 +76,9 @@ static int prepare(const struct plan *plan) {
   reset_signals();
   if (what->death_signal) {
     if (prctl(PR_SET_PDEATHSIG, what->death_signal) < 0) return errno;
-    // The parent may have ended before: then nobody will send it.
-    if (getppid() != plan->parent) kill(getpid(), what->death_signal);
+    // The parent may have ended before: then nobody will send it. Out of a pid namespace of its own,
+    // the child cannot see that.
+    if (!(what->namespaces & CLONE_NEWPID) && getppid() != plan->parent) kill(getpid(), what->death_signal);
   }
   if (what->grouping == CLINUX_GROUPING_NEW_GROUP && setpgid(0, 0) < 0) return errno;
   if (what->grouping == CLINUX_GROUPING_NEW_SESSION && setsid() < 0) return errno;
@@ -115,7 +116,8 @@ static int spawn_raised(const struct clinux_spawn *what, const int *raised, int 
   sigfillset(&every);
   pthread_sigmask(SIG_SETMASK, &every, &before);
   pid_t made = clone(child, stack + STACK_SIZE,
-                     CLONE_VM | CLONE_VFORK | CLONE_PARENT_SETTID | SIGCHLD, &plan, pid);
+                     CLONE_VM | CLONE_VFORK | CLONE_PARENT_SETTID | SIGCHLD | what->namespaces,
+                     &plan, pid);
   int error = made < 0 ? errno : plan.error;
   // It has ended, or is about to.
   if (made > 0 && error)

@@ -130,7 +130,7 @@ extension Command {
           var what = clinux_spawn(
             executable: path, arguments: arguments.pointer, environment: environment.pointer,
             directory: directory, grouping: grouping.number, death_signal: parentDeathSignal ?? 0,
-            descriptors: entries.baseAddress,
+            namespaces: namespaces.rawValue, descriptors: entries.baseAddress,
             descriptor_count: entries.count)
           return clinux_spawn(&what, place.pid, &badSource)
         }

@@ -14,6 +14,21 @@ public struct Command: Sendable {
     case newSession
   }
 
+  /// What the child has of its own instead of sharing it with this process (clone(2)). Making any takes
+  /// CAP_SYS_ADMIN.
+  public struct Namespaces: OptionSet, Hashable, Sendable {
+    public let rawValue: Int32
+
+    public init(rawValue: Int32) { self.rawValue = rawValue }
+
+    /// Semaphores, message queues and shared memory (`CLONE_NEWIPC`).
+    public static let ipc = Namespaces(rawValue: 0x0800_0000)
+    /// Host name and domain name (`CLONE_NEWUTS`).
+    public static let uts = Namespaces(rawValue: 0x0400_0000)
+    /// Process numbers (`CLONE_NEWPID`): the child is number 1, and all there end with it.
+    public static let pid = Namespaces(rawValue: 0x2000_0000)
+  }
+
   /// The path of the program's file. There is no search: it must contain a slash, and a relative
   /// path starts at ``directory``.
   public var executable: String
@@ -24,6 +39,7 @@ public struct Command: Sendable {
   /// The child's working directory; `nil` for this process's.
   public var directory: String?
   public var grouping: Grouping
+  public var namespaces: Namespaces = []
   /// The child's descriptors: its own number to this process's descriptor, which stays open and
   /// this process's own. Numbers may overlap in any way. 0, 1 and 2 are `/dev/null` when not given.
   public var descriptors: [Int32: Int32]

@@ -1,4 +1,3 @@
-public import Logging
 public import ProcessSupervision
 public import TransportCore
 
@@ -28,6 +27,8 @@ public struct ShimConfiguration: Sendable {
   public var environment: [String: String]
   /// Whether it has a session of its own, or a process group of its own in the daemon's session.
   public var grouping: Command.Grouping
+  public var logging: ShimLogging
+  public var reaping: ShimReaping
   public var hooks: ShimHooks
 
   // MARK: Limits
@@ -45,7 +46,8 @@ public struct ShimConfiguration: Sendable {
     taskVersions: Set<Int> = [2, 3], jsonVersion: Int = 2,
     socketDirectory: String = "/run/containerd/s", listeners: [TransportAddress] = [],
     peerPolicy: PeerPolicy = .sameUser, environment: [String: String] = [:],
-    grouping: Command.Grouping = .newSession, hooks: ShimHooks = ShimHooks(),
+    grouping: Command.Grouping = .newSession, logging: ShimLogging = .fifo,
+    reaping: ShimReaping = .orphans, hooks: ShimHooks = ShimHooks(),
     startLimit: Duration = .seconds(20), deleteLimit: Duration = .seconds(4),
     shutdownLimit: Duration = .seconds(30), drainLimit: Duration = .seconds(2)
   ) {
@@ -56,6 +58,8 @@ public struct ShimConfiguration: Sendable {
     self.peerPolicy = peerPolicy
     self.environment = environment
     self.grouping = grouping
+    self.logging = logging
+    self.reaping = reaping
     self.hooks = hooks
     self.startLimit = startLimit
     self.deleteLimit = deleteLimit
@@ -70,22 +74,16 @@ public struct ShimHooks: Sendable {
   public var beforeSpawn: @Sendable (ShimStartRequest) throws -> Void
   /// In `start`, when the serving process runs: its cgroup, its OOM score. What throws here ends it.
   public var afterSpawn: @Sendable (_ pid: Int32, ShimStartRequest) throws -> Void
-  /// In the serving process, before everything else: where the log goes.
-  public var logger: @Sendable (ShimInvocation, _ bundle: String) throws -> Logger
   /// In the serving process, before the author's services are registered.
   public var beforeServing: @Sendable (ShimContext) async throws -> Void
 
   public init(
     beforeSpawn: @escaping @Sendable (ShimStartRequest) throws -> Void = { _ in },
     afterSpawn: @escaping @Sendable (_ pid: Int32, ShimStartRequest) throws -> Void = { _, _ in },
-    logger: @escaping @Sendable (ShimInvocation, _ bundle: String) throws -> Logger = { _, _ in
-      Logger(label: "shim") { _ in SwiftLogNoOpLogHandler() }
-    },
     beforeServing: @escaping @Sendable (ShimContext) async throws -> Void = { _ in }
   ) {
     self.beforeSpawn = beforeSpawn
     self.afterSpawn = afterSpawn
-    self.logger = logger
     self.beforeServing = beforeServing
   }
 }

@@ -145,7 +145,8 @@ public enum ShimMain {
     let logger: Logger
     do {
       bundle = try Self.bundle(invocation)
-      logger = try configuration.hooks.logger(invocation, bundle)
+      logger = try configuration.logging.logger(invocation, bundle: bundle)
+      try configuration.reaping.begin()
     } catch {
       fail(shim.name, error)
     }

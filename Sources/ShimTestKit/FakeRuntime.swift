@@ -76,6 +76,25 @@ public final class FakeRuntime: Sendable {
     try (directory.read("calls") ?? "").split(separator: "\n").map(String.init)
   }
 
+  /// Waits until the runtime has been run for an operation, such as one that is held.
+  ///
+  /// - Throws: `timedOut`, with its calls; `system`.
+  public func waitForCall(
+    of operation: String, within limit: Duration = .seconds(60)
+  ) async throws {
+    let end = ContinuousClock.now + limit
+    while try !calls().contains(where: { $0.split(separator: " ").contains { $0 == operation } }) {
+      guard ContinuousClock.now < end else {
+        throw ShimTestKitError(
+          code: .timedOut,
+          message: "the runtime was not run for \(operation) within \(limit), only as "
+            + (try calls().joined(separator: "; ")))
+      }
+      // Another process writes them.
+      try await Task.sleep(for: .milliseconds(5))
+    }
+  }
+
   /// The containers that were created and not deleted, sorted.
   ///
   /// - Throws: `system`.

@@ -26,7 +26,7 @@ public final class InProcessShim: Sendable {
   /// Registers the shim's services, and serves them.
   ///
   /// - Parameters:
-  ///   - shim: its configuration's limits are kept; its hooks, but `beforeServing`, are not run.
+  ///   - shim: of its configuration, the limits and `beforeServing` are heeded.
   ///   - id: of the task or sandbox that it is started for.
   /// - Throws: what the shim throws; ``ShimTestKitError``.
   public init(

@@ -4,5 +4,8 @@ internal import ShimKit
 /// containerd's runtime `io.containerd.hawsepipe.v1`.
 @main
 enum Program {
-  static func main() { ShimMain.run(HawsepipeShim()) }
+  static func main() {
+    HolderProgram.runIfAsked()
+    ShimMain.run(HawsepipeShim())
+  }
 }

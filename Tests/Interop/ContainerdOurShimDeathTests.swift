@@ -16,9 +16,10 @@ struct ContainerdOurShimDeathTests {
   }
 
   @Test(
-    "an end that the shim saw keeps its status; one that nobody saw is not known; one killed is")
-  func status() async throws {
-    try await ContainerdFixture.use { containerd in
+    "an end that the shim saw keeps its status; one that nobody saw is not known; one killed is",
+    arguments: ContainerdRelease.allCases)
+  func status(_ release: ContainerdRelease) async throws {
+    try await ContainerdFixture.use(release) { containerd in
       let events = "\(containerd.directory)/events"
       let listener = try containerd.listen(to: events)
       let seen = try await containerd.ctr(
@@ -33,6 +34,7 @@ struct ContainerdOurShimDeathTests {
       let pid = try await containerd.pid("unseen")
       kill(shim, SIGSTOP)
       kill(pid, SIGKILL)
+      try await eventually("it has ended") { ProcessStatus(pid: pid)?.isDead != false }
       for name in ["seen", "killed", "unseen"] { kill(try containerd.shim(name), SIGKILL) }
       try await eventually("the daemon has cleaned up") {
         for name in ["seen", "killed", "unseen"] where try await containerd.status(name) != nil {
@@ -57,9 +59,11 @@ struct ContainerdOurShimDeathTests {
     }
   }
 
-  @Test("a runtime that is at work ends with its shim, and creates nothing behind it")
-  func runtime() async throws {
-    try await ContainerdFixture.use { containerd in
+  @Test(
+    "a runtime that is at work ends with its shim, and creates nothing behind it",
+    arguments: ContainerdRelease.allCases)
+  func runtime(_ release: ContainerdRelease) async throws {
+    try await ContainerdFixture.use(release) { containerd in
       try containerd.runtime(
         """
         case " $* " in *" create "*) echo $$ > $dir/held; exec sleep 600;; esac

@@ -5,9 +5,11 @@ import Testing
 /// Loggers of `binary://` and `binary-v2://`, as containerd's clients name them.
 @Suite("loggers of our shim under containerd", .timeLimit(.minutes(3)))
 struct ContainerdOurShimLoggerTests {
-  @Test("a logger has what its container prints, to the last byte, and ends with it")
-  func output() async throws {
-    try await ContainerdFixture.use { containerd in
+  @Test(
+    "a logger has what its container prints, to the last byte, and ends with it",
+    arguments: ContainerdRelease.allCases)
+  func output(_ release: ContainerdRelease) async throws {
+    try await ContainerdFixture.use(release) { containerd in
       for (version, ready) in [("binary", "exec 5>&-"), ("binary-v2", "printf r >&5; exec 5>&-")] {
         let logger = try containerd.script(
           "logger-\(version)",
@@ -35,9 +37,11 @@ struct ContainerdOurShimLoggerTests {
     }
   }
 
-  @Test("a logger that does not get ready fails the create, by name, and leaves nothing")
-  func notReady() async throws {
-    try await ContainerdFixture.use { containerd in
+  @Test(
+    "a logger that does not get ready fails the create, by name, and leaves nothing",
+    arguments: ContainerdRelease.allCases)
+  func notReady(_ release: ContainerdRelease) async throws {
+    try await ContainerdFixture.use(release) { containerd in
       let logger = try containerd.script("logger", "exit 1")
       let result = try await containerd.ctr(
         ["run", "-d", "--log-uri", "binary-v2://\(logger)"] + containerd.options("c")
@@ -46,9 +50,9 @@ struct ContainerdOurShimLoggerTests {
     }
   }
 
-  @Test("a logger whose shim is killed ends, too")
-  func killedShim() async throws {
-    try await ContainerdFixture.use { containerd in
+  @Test("a logger whose shim is killed ends, too", arguments: ContainerdRelease.allCases)
+  func killedShim(_ release: ContainerdRelease) async throws {
+    try await ContainerdFixture.use(release) { containerd in
       let logger = try containerd.script(
         "logger", "trap '' TERM; exec 5>&-; cat <&3 > $dir/out; while :; do sleep 1; done")
       let started = try await containerd.ctr(

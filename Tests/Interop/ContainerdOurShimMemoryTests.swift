@@ -5,9 +5,11 @@ import Testing
 /// A container whose memory runs out, under Debian's containerd and runc.
 @Suite("a container of ours whose memory runs out", .timeLimit(.minutes(3)))
 struct ContainerdOurShimMemoryTests {
-  @Test("the daemon is told before the container's end, and of an exec's kill as well")
-  func events() async throws {
-    try await ContainerdFixture.use { containerd in
+  @Test(
+    "the daemon is told before the container's end, and of an exec's kill as well",
+    arguments: ContainerdRelease.allCases)
+  func events(_ release: ContainerdRelease) async throws {
+    try await ContainerdFixture.use(release) { containerd in
       let events = "\(containerd.directory)/events"
       let listener = try containerd.listen(to: events)
       // It grows until it is killed, whatever swap there is.

@@ -2,12 +2,14 @@ import Glibc
 import ProcessSupervision
 import Testing
 
-/// Our shim under Debian's containerd (1.6) with Debian's runc.
-@Suite("containerd runs containers through our shim", .timeLimit(.minutes(5)))
+/// Our shim under the containerds of two Debian releases (1.6 and 2.1) with Debian's runc.
+@Suite("containerd runs containers through our shim", .containerdReleases, .timeLimit(.minutes(5)))
 struct ContainerdOurShimTests {
-  @Test("a container's output, input and exit code are its client's")
-  func run() async throws {
-    try await ContainerdFixture.use { containerd in
+  @Test(
+    "a container's output, input and exit code are its client's",
+    arguments: ContainerdRelease.allCases)
+  func run(_ release: ContainerdRelease) async throws {
+    try await ContainerdFixture.use(release) { containerd in
       let result = try await containerd.run(
         "run", "/bin/sh", "-c", "echo out; echo err >&2; exit 3")
       #expect(
@@ -21,17 +23,21 @@ struct ContainerdOurShimTests {
     }
   }
 
-  @Test("a program that is not there is an error with the runtime's words, and leaves nothing")
-  func noProgram() async throws {
-    try await ContainerdFixture.use { containerd in
+  @Test(
+    "a program that is not there is an error with the runtime's words, and leaves nothing",
+    arguments: ContainerdRelease.allCases)
+  func noProgram(_ release: ContainerdRelease) async throws {
+    try await ContainerdFixture.use(release) { containerd in
       let result = try await containerd.run("none", "/bin/not-there")
       #expect(result.code != 0 && result.err.contains("not-there"), "\(result)")
     }
   }
 
-  @Test("execs run beside the init, each with its own output and code")
-  func exec() async throws {
-    try await ContainerdFixture.use { containerd in
+  @Test(
+    "execs run beside the init, each with its own output and code",
+    arguments: ContainerdRelease.allCases)
+  func exec(_ release: ContainerdRelease) async throws {
+    try await ContainerdFixture.use(release) { containerd in
       try await containerd.sleeper("c")
       #expect(try await containerd.status("c") == "RUNNING")
       for code in [0, 5] as [Int32] {
@@ -51,9 +57,11 @@ struct ContainerdOurShimTests {
     }
   }
 
-  @Test("pause, resume, statistics and kill do as they say")
-  func control() async throws {
-    try await ContainerdFixture.use { containerd in
+  @Test(
+    "pause, resume, statistics and kill do as they say",
+    arguments: ContainerdRelease.allCases)
+  func control(_ release: ContainerdRelease) async throws {
+    try await ContainerdFixture.use(release) { containerd in
       let id = "\(containerd.mark)-c"
       try await containerd.sleeper("c")
       #expect(try await containerd.ctr(["task", "pause", id]).code == 0)
@@ -72,9 +80,11 @@ struct ContainerdOurShimTests {
     }
   }
 
-  @Test("a daemon that is killed and started again finds its containers running")
-  func restart() async throws {
-    try await ContainerdFixture.use { containerd in
+  @Test(
+    "a daemon that is killed and started again finds its containers running",
+    arguments: ContainerdRelease.allCases)
+  func restart(_ release: ContainerdRelease) async throws {
+    try await ContainerdFixture.use(release) { containerd in
       try await containerd.sleeper("c")
       let shim = try containerd.shim("c")
       try await containerd.killDaemon()
@@ -88,9 +98,11 @@ struct ContainerdOurShimTests {
     }
   }
 
-  @Test("a shim that is killed takes its container along, and leaves nothing")
-  func death() async throws {
-    try await ContainerdFixture.use { containerd in
+  @Test(
+    "a shim that is killed takes its container along, and leaves nothing",
+    arguments: ContainerdRelease.allCases)
+  func death(_ release: ContainerdRelease) async throws {
+    try await ContainerdFixture.use(release) { containerd in
       try await containerd.sleeper("c")
       kill(try containerd.shim("c"), SIGKILL)
       try await eventually("the daemon has cleaned up") {
@@ -99,9 +111,11 @@ struct ContainerdOurShimTests {
     }
   }
 
-  @Test("of each of many containers the events come in their order, once")
-  func events() async throws {
-    try await ContainerdFixture.use { containerd in
+  @Test(
+    "of each of many containers the events come in their order, once",
+    arguments: ContainerdRelease.allCases)
+  func events(_ release: ContainerdRelease) async throws {
+    try await ContainerdFixture.use(release) { containerd in
       let events = "\(containerd.directory)/events"
       let listener = try containerd.listen(to: events)
       let names = (0..<12).map { "n\($0)" }

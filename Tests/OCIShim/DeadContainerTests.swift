@@ -59,11 +59,14 @@ struct DeadContainerTests {
       try journal.write(record { $0.initProcess = .init(pid: getpid(), startTime: 5) })
     }
     #expect(gone.status == 255 && said.first?.contains("before the container's end") == true)
-    let startTime = try #require(ProcessStatus(pid: getpid())?.startTime)
+    // Whom the runtime does not know it ends itself.
+    let child = try Command("/bin/sleep", arguments: ["1000"]).spawn()
+    let startTime = try #require(ProcessStatus(pid: child.pid)?.startTime)
     let (alive, words) = try await cleanUp { journal in
-      try journal.write(record { $0.initProcess = .init(pid: getpid(), startTime: startTime) })
+      try journal.write(record { $0.initProcess = .init(pid: child.pid, startTime: startTime) })
     }
     #expect(alive.status == 137 && words.first?.contains("is killed now") == true)
+    #expect(try await child.wait() == .signalled(SIGKILL))
   }
 
   @Test("a logger that goes on behind the end of its input is ended")

@@ -1,5 +1,6 @@
 import ContainerdAPI
 import Glibc
+import LinuxSystem
 import ProcessSupervision
 import RPCCore
 import ShimProtocol
@@ -32,15 +33,40 @@ struct ServeTests {
     }
   }
 
+  @Test(
+    "it logs to the daemon's fifo and collects children, as far as the author has it",
+    arguments: [("", true, true), ("children", true, true), ("off", false, false)])
+  func conduct(_ conduct: String, logs: Bool, reaps: Bool) async throws {
+    try await ShimFixture.with { fixture in
+      let reply = try fixture.started(
+        try await fixture.start("web", environment: ["KITTEST_CONDUCT=\(conduct)"]))
+      let pid = try await fixture.pid(at: reply.params.address)
+      #expect(try Self.threads(of: pid).contains("hawse-reaper") == reaps)
+      try await fixture.shutDown(reply.params.address)
+      try await fixture.noProcess()
+      let log = try fixture.daemon.log(of: "web")
+      #expect(log.contains(#"msg="The shim shuts down""#) == logs, "\(log)")
+    }
+  }
+
+  private static func threads(of pid: Int32) throws -> [String] {
+    try OwnedDescriptor(opening: "/proc/\(pid)/task", O_RDONLY | O_DIRECTORY).names().map {
+      thread in
+      let file = try OwnedDescriptor(opening: "/proc/\(pid)/task/\(thread)/comm", O_RDONLY)
+      return String(decoding: try file.read(atMost: 64).dropLast(), as: UTF8.self)
+    }
+  }
+
   @Test("it has its descriptors and no others, its variables and the author's")
   func inheritance() async throws {
     try await ShimFixture.with { fixture in
       let reply = try fixture.started(
         try await fixture.start("web", environment: ["MORE=1"]))
       let pid = try await fixture.pid(at: reply.params.address)
-      for number in 0...2 {
+      for number in 0...1 {
         #expect(try link("/proc/\(pid)/fd/\(number)") == "/dev/null")
       }
+      #expect(try link("/proc/\(pid)/fd/2") == "\(fixture.path)/web/log")
       #expect(try link("/proc/\(pid)/cwd") == "\(fixture.path)/web")
       // What /proc has is no regular file of a known size.
       let environment = try await Command("/bin/cat", arguments: ["/proc/\(pid)/environ"])

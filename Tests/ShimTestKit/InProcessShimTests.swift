@@ -57,7 +57,7 @@ struct InProcessShimTests {
 
           try runtime.hold("start")
           async let start = tasks.start(.with { $0.id = "web" })
-          while try runtime.calls().last?.contains("start") != true { await Task.yield() }
+          try await runtime.waitForCall(of: "start")
           #expect(try await tasks.state(.with { $0.id = "web" }).status == .created)
           try runtime.release("start")
           _ = try await start

@@ -44,6 +44,14 @@ void clinux_timer_set(int timer, int64_t seconds, int64_t nanoseconds);
 // shares no core with processes of others (PR_SCHED_CORE). 0 or -errno.
 int clinux_schedule_cores(void);
 
+// Puts the calling thread into the network namespace that the descriptor stands for (setns(2)). 0 or
+// -errno.
+int clinux_join_network(int descriptor);
+
+// What ps and debuggers show of the calling thread, at most 15 bytes; of a process's first thread, of
+// the process.
+void clinux_name_thread(const char *name);
+
 // This process's environment, as `environ` has it now; ends with NULL.
 char *const *clinux_environment(void);
 

@@ -22,6 +22,7 @@ struct clinux_spawn {
   int directory;             // a descriptor to change into first, or -1
   int grouping;              // enum clinux_grouping
   int death_signal;          // what the child gets when the calling thread ends; 0: nothing
+  int namespaces;            // CLONE_NEW… of what the child has of its own; 0: nothing
   const struct clinux_descriptor *descriptors;
   size_t descriptor_count;
 };

@@ -43,6 +43,7 @@ struct DeadContainer {
       // Gone is what it should be.
       if error.code != .processGone { throw error }
     }
+    if let process = known?.initProcess { await end(process) }
     await CgroupRemains.remove(bundle: request.bundle)
     await endLoggers(known)
     try await BundleMounts().unmount(bundle: request.bundle)
@@ -62,6 +63,14 @@ struct DeadContainer {
           + "\(Self.unknownStatus) stands for that")
       return TaskEnd(pid: UInt32(pid), status: Self.unknownStatus)
     }
+  }
+
+  /// Ends what the runtime does not know: the holder of a sandbox's namespaces.
+  private func end(_ process: JournalRecord.Process) async {
+    guard let startTime = process.startTime else { return }
+    let identity = ProcessIdentity(pid: process.pid, startTime: startTime)
+    guard identity.signal(SIGKILL) else { return }
+    _ = await identity.waitForEnd(within: .seconds(1))
   }
 
   /// What takes output has come to the end of it now, and goes on for a moment at most.

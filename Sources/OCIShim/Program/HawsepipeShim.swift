@@ -25,12 +25,6 @@ public struct HawsepipeShim: Shim {
       if !group.isEmpty { try ShimPlacement.move(pid, intoCgroup: group) }
       try ShimPlacement.adjustOOMScore(of: pid)
     }
-    configuration.hooks.logger = { invocation, bundle in
-      let fifo = try LogFifo(path: "\(bundle)/log")
-      try fifo.takeStandardError()
-      let level: Logger.Level = invocation.debug ? .debug : .info
-      return Logger(label: invocation.id) { _ in fifo.handler(level: level) }
-    }
     return configuration
   }
 
@@ -54,12 +48,19 @@ public struct HawsepipeShim: Shim {
       // Daemons give a bare path.
       to: try TransportAddress.parseLenient(context.eventsAddress).address,
       namespace: context.namespace, configuration: .init(logger: context.logger))
+    let sandboxes = OCISandboxService(
+      namespace: context.namespace, logger: context.logger, metrics: ContainerCgroups(),
+      shutDown: { context.shutdown.begin("the sandbox is shut down") })
     let tasks = OCITaskService(
       .init(namespace: context.namespace, logger: context.logger), events: events,
       exits: ReaperExits(reaper), metrics: ContainerCgroups(), memory: ContainerMemory(),
       mounts: BundleMounts(),
-      shutDown: { context.shutdown.begin("no container is left") })
+      shutDown: {
+        if !sandboxes.isInUse { context.shutdown.begin("no container is left") }
+      })
+    sandboxes.refuseShutDown { tasks.hasContainers }
     services.registerTask(tasks)
+    sandboxes.register(on: &services)
     context.shutdown.onShutdown("tasks and events") {
       await tasks.close()
       let left = await events.drain(within: .seconds(5))

@@ -95,6 +95,11 @@ public final class OCITaskService: Sendable {
 
   // MARK: Looking up
 
+  /// Whether there is any container, or one is being made.
+  var hasContainers: Bool {
+    table.withLock { !$0.containers.isEmpty || !$0.reserved.isEmpty }
+  }
+
   func container(_ id: String) throws(RPCError) -> TaskContainer {
     guard let container = table.withLock({ $0.containers[id] }) else {
       throw RPCError(code: .notFound, message: "container not created: not found")

@@ -3,36 +3,49 @@ import LinuxSystem
 import ProcessSupervision
 import Testing
 
-/// Debian's containerd, with directories and a socket of its own, which finds our shim beside the tests.
+/// One of Debian's containerds, with directories and a socket of its own, which finds our shim beside the
+/// tests.
 final class ContainerdFixture: Sendable {
   static let runtime = "io.containerd.hawsepipe.v1"
 
+  let release: ContainerdRelease
   let directory: String
   let rootfs: String
+  fileprivate let programs: (containerd: String, ctr: String)
+  /// Lines of configuration for Kubernetes' interface; nil: it is not there.
+  private let cri: String?
   private let daemon = Guarded<ChildProcess?>(nil)
 
-  private var socket: String { "\(directory)/c.sock" }
+  var socket: String { "\(directory)/c.sock" }
   /// In every container's name, so that what is left can be told.
   let mark: String
 
-  private init(directory: String, rootfs: String) {
+  private init(
+    _ release: ContainerdRelease, directory: String, rootfs: String,
+    programs: (containerd: String, ctr: String), cri: String?
+  ) {
+    self.release = release
     self.directory = directory
     self.rootfs = rootfs
+    self.programs = programs
+    self.cri = cri
     mark = "cd" + String(directory.suffix(6))
   }
 
   /// Runs a test's body with a daemon, behind which nothing may be left on the host.
-  static func use(_ body: (ContainerdFixture) async throws -> Void) async throws {
-    for path in ["/usr/bin/containerd", "/usr/bin/ctr"] where access(path, X_OK) != 0 {
-      throw RealPeers.Missing(path: path)
-    }
+  static func use(
+    _ release: ContainerdRelease = .bookworm, cri: String? = nil,
+    _ body: (ContainerdFixture) async throws -> Void
+  ) async throws {
+    let programs = try await release.programs()
     let rootfs = try await BusyboxRootfs.path()
     var template = Array("/tmp/cd-XXXXXX".utf8CString)
     try #require(mkdtemp(&template) != nil, "mkdtemp: errno \(errno)")
     let fixture = ContainerdFixture(
+      release,
       directory: String(
         decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self),
-      rootfs: rootfs)
+      rootfs: rootfs, programs: programs, cri: cri)
     do {
       try fixture.configure()
       try await fixture.startDaemon()
@@ -44,17 +57,7 @@ final class ContainerdFixture: Sendable {
   }
 
   private func configure() throws {
-    let text = """
-      version = 2
-      root = "\(directory)/root"
-      state = "\(directory)/state"
-      disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
-      [grpc]
-      address = "\(socket)"
-      [ttrpc]
-      address = "\(socket).ttrpc"
-
-      """
+    let text = release.configuration(directory: directory, socket: socket, cri: cri)
     let file = try OwnedDescriptor(
       opening: "\(directory)/config.toml", O_WRONLY | O_CREAT, mode: 0o600)
     try file.write(Array(text.utf8))
@@ -65,7 +68,7 @@ final class ContainerdFixture: Sendable {
     return String(own[..<(own.lastIndex(of: "/") ?? own.endIndex)])
   }()
 
-  fileprivate var environment: [String] {
+  var environment: [String] {
     [
       "PATH=\(directory)/bin:\(Self.products):/usr/sbin:/usr/bin:/sbin:/bin",
       "CONTAINERD_ADDRESS=\(socket)",
@@ -78,7 +81,7 @@ final class ContainerdFixture: Sendable {
     let log = try OwnedDescriptor(
       opening: "\(directory)/daemon.log", O_WRONLY | O_CREAT | O_APPEND, mode: 0o600)
     let child = try Command(
-      "/usr/bin/containerd", arguments: ["-c", "\(directory)/config.toml"],
+      programs.containerd, arguments: ["-c", "\(directory)/config.toml"],
       environment: environment, grouping: .newSession,
       descriptors: [1: log.number, 2: log.number]
     ).spawn()
@@ -97,9 +100,12 @@ final class ContainerdFixture: Sendable {
 
   // MARK: Its client
 
+  /// The path of ctr.
+  var client: String { programs.ctr }
+
   /// Runs ctr to its end.
   func ctr(_ arguments: [String], input: [UInt8] = []) async throws -> HawseResult {
-    let output = try await Command("/usr/bin/ctr", arguments: arguments, environment: environment)
+    let output = try await Command(programs.ctr, arguments: arguments, environment: environment)
       .run(input: input, outputLimit: 64 << 20, timeout: .seconds(60))
     return HawseResult(
       status: output.status, out: String(decoding: output.standardOutput, as: UTF8.self),
@@ -231,7 +237,7 @@ extension ContainerdFixture {
   func listen(to file: String) throws -> ChildProcess {
     let output = try OwnedDescriptor(opening: file, O_WRONLY | O_CREAT | O_APPEND, mode: 0o600)
     return try Command(
-      "/usr/bin/ctr", arguments: ["events"], environment: environment,
+      programs.ctr, arguments: ["events"], environment: environment,
       descriptors: [1: output.number]
     ).spawn()
   }

@@ -26,6 +26,11 @@ struct TestShim: Shim {
     {
       configuration.listeners = [address]
     }
+    switch Self.variable("CONDUCT") {
+    case "off": (configuration.logging, configuration.reaping) = (.off, .off)
+    case "children": configuration.reaping = .children
+    default: break
+    }
     configuration.startLimit = .seconds(60)
     configuration.deleteLimit = Self.variable("HANG") == nil ? .seconds(4) : .milliseconds(200)
     configuration.environment = ["KITTEST_EXTRA": "of the shim's own"]
