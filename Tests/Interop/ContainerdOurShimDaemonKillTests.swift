@@ -40,6 +40,17 @@ struct ContainerdOurShimDaemonKillTests {
           }
         }
       }
+      // This daemon knows nothing any more of a shim that it had started and given no container to,
+      // whoever's shim it is. One of ours that has none ends when it is told to.
+      for shim in containerd.shims {
+        let started = HostFiles.names(in: "/proc/\(shim)/task").flatMap { thread in
+          HostFiles.text("/proc/\(shim)/task/\(thread)/children").split(separator: " ")
+        }
+        #expect(started == [], "shim \(shim) has processes; seed \(seed)")
+        let process = ProcessIdentity(pid: shim)
+        process?.signal(SIGTERM)
+        #expect(await process?.waitForEnd(within: .seconds(30)) != false)
+      }
     }
   }
 }

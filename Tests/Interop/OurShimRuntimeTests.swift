@@ -97,6 +97,28 @@ struct OurShimRuntimeTests {
     }
   }
 
+  @Test("a checkpoint that cannot be taken says what is missing, and the container goes on")
+  func checkpoint() async throws {
+    try await OurShim.use { shim in
+      try shim.bundle("c", group: "g", ["/bin/sleep", "1000"])
+      // No CRIU to be found, wherever one may be.
+      let runtime = try shim.script("alone", "PATH=/none exec /usr/sbin/runc \"$@\"")
+      let socket = try await shim.start("c")
+      try await shim.with(socket) { tasks in
+        _ = try await tasks.create(shim.creation("c", runtime: runtime))
+        _ = try await tasks.start("c")
+        let words = await message {
+          try await tasks.checkpoint("c", to: "\(shim.directory)/image")
+        }
+        #expect(words.contains("criu") && words.contains("must be installed"), "\(words)")
+        #expect(try await tasks.state("c").status == .running)
+        try await tasks.kill("c", signal: 9)
+        _ = try await tasks.delete("c", after: tasks.wait("c"))
+        try await tasks.shutdown("c")
+      }
+    }
+  }
+
   @Test("a runtime that is not there is named", arguments: ["/not/there", "no-such-runtime"])
   func missing(runtime: String) async throws {
     try await OurShim.use { shim in

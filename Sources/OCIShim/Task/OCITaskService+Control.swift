@@ -71,9 +71,7 @@ extension OCITaskService {
       do throws(OCIShimError) {
         try await container.runtime.run(.checkpoint(id: container.id, taken))
       } catch {
-        var error = error
-        error.hint = "CRIU's own log is \(taken.workPath)/dump.log."
-        throw error
+        throw error.explainedByCRIU(workPath: taken.workPath, log: "dump.log")
       }
     }
   }

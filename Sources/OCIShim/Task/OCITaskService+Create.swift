@@ -282,9 +282,14 @@ extension OCITaskService {
     let pidFile = "\(container.bundle)/init.pid"
     let taken = checkpoint
     let io = container.state.withLock { $0.io }
-    let process = try await spawn(container, container.key, io, pidFile: pidFile) {
-      .restore(
-        id: container.id, bundle: container.bundle, pidFile: pidFile, consoleSocket: $0, taken)
+    let process: JournalRecord.Process
+    do {
+      process = try await spawn(container, container.key, io, pidFile: pidFile) {
+        .restore(
+          id: container.id, bundle: container.bundle, pidFile: pidFile, consoleSocket: $0, taken)
+      }
+    } catch let error as OCIShimError {
+      throw error.explainedByCRIU(workPath: taken.workPath, log: "restore.log")
     }
     try await journal(container) { $0.initProcess = process }
     return process

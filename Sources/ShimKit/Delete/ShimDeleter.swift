@@ -46,7 +46,7 @@ struct ShimDeleter<Author: Shim>: Sendable {
         if try place.occupant() == .listening {
           let running = RunningShim(place: place, namespace: request.namespace, id: request.id)
           await running.shutDown(within: Self.goodbye)
-          continue
+          // One that was killed may have been seen in its last moment: it is looked at again.
         }
         try GroupLock.holding(place.path, within: .milliseconds(200)) {
           // Looked at again: somebody may have started one before the lock was there.

@@ -165,6 +165,15 @@ final class ContainerdFixture: Sendable {
     return path
   }
 
+  /// All shims of ours that this daemon has started and that still serve.
+  var shims: [Int32] {
+    HostFiles.pids.filter { pid in
+      let words = HostFiles.text("/proc/\(pid)/cmdline").split(separator: "\0")
+      return words.first?.hasSuffix("containerd-shim-hawsepipe-v1") == true
+        && words.contains(socket[...]) && !words.contains("start") && !words.contains("delete")
+    }
+  }
+
   /// The process that serves a container.
   func shim(_ name: String) throws -> Int32 {
     try #require(
