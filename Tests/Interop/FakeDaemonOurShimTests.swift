@@ -208,6 +208,56 @@ struct FakeDaemonOurShimTests {
     }
   }
 
+  @Test("containers that were attached to a sandbox end with what cleans up behind its shim")
+  func attachedDeath() async throws {
+    let rootfs = try await BusyboxRootfs.path()
+    try await Self.use(.v2_3) { daemon in
+      try await Self.withSandbox(daemon, sharesPIDs: false) { client, pod, _ in
+        let id = "left\(getpid())"
+        try daemon.makeBundle(
+          id, configuration: Self.specification("sleep 3600", rootfs: rootfs, cgroup: id))
+        let tasks = Tasks(caller: client)
+        let pid = try await tasks.create(
+          .with {
+            $0.id = id
+            $0.bundle = daemon.bundle(id)
+          }
+        ).pid
+        _ = try await tasks.start(.with { $0.id = id })
+        let process = try #require(ProcessIdentity(pid: Int32(pid)))
+        // As containerd has them, and with the file that it makes when it attaches.
+        let state = "\(daemon.directory)/state"
+        mkdir(state, 0o700)
+        var bundles: [String: String] = [:]
+        for (kind, name) in [
+          ("io.containerd.sandbox.controller.v1.shim", pod), ("io.containerd.runtime.v2.task", id),
+        ] {
+          mkdir("\(state)/\(kind)", 0o700)
+          mkdir("\(state)/\(kind)/\(daemon.namespace)", 0o700)
+          let path = "\(state)/\(kind)/\(daemon.namespace)/\(name)"
+          #expect(symlink(daemon.bundle(name), path) == 0)
+          bundles[name] = path
+        }
+        let file = try OwnedDescriptor(
+          opening: "\(daemon.bundle(id))/sandbox", O_WRONLY | O_CREAT, mode: 0o600)
+        try file.write(Array(pod.utf8))
+
+        kill(Int32(try await tasks.connect(.with { $0.id = pod }).shimPid), SIGKILL)
+        #expect(process.isAlive)
+        let deleted = try await Command(
+          Self.shim,
+          arguments: [
+            "-namespace", daemon.namespace, "-address", daemon.address, "-id", pod, "-bundle",
+            try #require(bundles[pod]), "delete",
+          ], environment: Self.environment + ["TTRPC_ADDRESS=\(daemon.events.path)"],
+          directory: daemon.bundle(pod)
+        ).run(timeout: .seconds(60))
+        #expect(deleted.status.isSuccess)
+        #expect(!process.isAlive)
+      }
+    }
+  }
+
   @Test("namespaces that cannot be made are an error in the holder's words")
   func noNetwork() async throws {
     try await Self.use(.v2_3) { daemon in

@@ -70,7 +70,8 @@ struct SandboxConfigurationTests {
     var configuration = PodConfiguration()
     configuration.sysctls = [name: "1"]
     func isValid(_ hasOwnNetwork: Bool) -> Bool {
-      (try? configuration.validate(hasOwnNetwork: hasOwnNetwork)) != nil  // The error is the answer.
+      // The error is the answer.
+      (try? configuration.validate(hasOwnNetwork: hasOwnNetwork)) != nil
     }
     #expect(isValid(true) == isTaken)
     #expect(isValid(false) == (isTaken && !name.hasPrefix("net.")))

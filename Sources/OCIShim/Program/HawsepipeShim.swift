@@ -72,6 +72,7 @@ public struct HawsepipeShim: Shim {
   }
 
   public func delete(_ request: ShimDeleteRequest) async throws -> TaskEnd {
-    try await DeadContainer(request).cleanUp()
+    await DeadPod(request: request).endContainers()
+    return try await DeadContainer(request).cleanUp()
   }
 }

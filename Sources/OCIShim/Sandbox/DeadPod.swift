@@ -1,0 +1,52 @@
+internal import Glibc
+internal import LinuxSystem
+internal import ShimKit
+internal import ShimProtocol
+
+/// The containers that containerd attached to a sandbox whose shim is gone.
+///
+/// Daemons from 2.0 on attach them without running `start`, and up to 2.3 do not run `delete` for them
+/// either: the sandbox's own `delete` is the last that this program hears of them.
+struct DeadPod {
+  let request: ShimDeleteRequest
+
+  private static let sandboxes = "io.containerd.sandbox.controller.v1.shim"
+  private static let tasks = "io.containerd.runtime.v2.task"
+
+  /// Their bundles, by containerd's layout: beside the sandboxes' directory is that of the tasks, and an
+  /// attached task's bundle names its sandbox in a file. Empty for one that is no sandbox's.
+  private var containers: [(id: String, bundle: String)] {
+    let parts = request.bundle.split(separator: "/", omittingEmptySubsequences: false)
+    guard parts.count > 3,
+      parts.suffix(3) == [Self.sandboxes[...], request.namespace[...], request.id[...]]
+    else { return [] }
+    let state = parts.dropLast(3).joined(separator: "/")
+    let directory = "\(state)/\(Self.tasks)/\(request.namespace)"
+    // Without the directory, or without the file, there is nothing attached.
+    guard let opened = try? OwnedDescriptor(opening: directory, O_RDONLY | O_DIRECTORY),
+      let names = try? opened.names()
+    else { return [] }
+    return names.compactMap { name in
+      let bundle = "\(directory)/\(name)"
+      guard (try? Identifier.validate(name, as: .id)) != nil,
+        let sandbox = try? SmallFile.read("\(bundle)/sandbox", limit: 256),
+        String(decoding: sandbox, as: UTF8.self) == request.id
+      else { return nil }
+      return (name, bundle)
+    }
+  }
+
+  /// Ends what is left of them. What cannot be ended is said, and hinders nothing else.
+  func endContainers(say: @escaping (String) -> Void = DeadContainer.sayOnStandardError) async {
+    for container in containers {
+      var request = request
+      request.id = container.id
+      request.bundle = container.bundle
+      do {
+        _ = try await DeadContainer(request, say: say).cleanUp()
+      } catch {
+        say("container \(container.id) of sandbox \(self.request.id) may be left: \(error)")
+      }
+    }
+  }
+}
