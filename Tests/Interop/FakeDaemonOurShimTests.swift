@@ -17,10 +17,7 @@ struct FakeDaemonOurShimTests {
   private typealias Tasks = Containerd_Task_V3_TaskClient
   private typealias Sandboxes = Containerd_Runtime_Sandbox_V1_SandboxClient
 
-  private static let shim: String = {
-    let own = HostFiles.link("/proc/self/exe")
-    return own[..<(own.lastIndex(of: "/") ?? own.endIndex)] + "/containerd-shim-hawsepipe-v1"
-  }()
+  private static let shim = HostFiles.ourShim
 
   private static let environment = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]
 

@@ -63,14 +63,13 @@ final class ContainerdFixture: Sendable {
     try file.write(Array(text.utf8))
   }
 
-  private static let products: String = {
-    let own = HostFiles.link("/proc/self/exe")
-    return String(own[..<(own.lastIndex(of: "/") ?? own.endIndex)])
-  }()
+  /// Where daemons find our shim.
+  private static let shims = String(
+    HostFiles.ourShim[..<(HostFiles.ourShim.lastIndex(of: "/") ?? HostFiles.ourShim.startIndex)])
 
   var environment: [String] {
     [
-      "PATH=\(directory)/bin:\(Self.products):/usr/sbin:/usr/bin:/sbin:/bin",
+      "PATH=\(directory)/bin:\(Self.shims):/usr/sbin:/usr/bin:/sbin:/bin",
       "CONTAINERD_ADDRESS=\(socket)",
     ]
   }

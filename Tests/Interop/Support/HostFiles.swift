@@ -9,6 +9,11 @@ enum HostFiles {
     return own[..<(own.lastIndex(of: "/") ?? own.endIndex)] + "/\(name)"
   }
 
+  /// Our shim: the one that `HAWSEPIPE_SHIM` names, by which the shim as it is installed is tested, or else
+  /// the one that was built with the tests.
+  static let ourShim =
+    getenv("HAWSEPIPE_SHIM").map { String(cString: $0) } ?? product("containerd-shim-hawsepipe-v1")
+
   static func bytes(_ path: String) -> [UInt8] {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return [] }

@@ -150,10 +150,7 @@ final class OurShim: Sendable {
     return path
   }
 
-  private static let program: String = {
-    let own = HostFiles.link("/proc/self/exe")
-    return own[..<(own.lastIndex(of: "/") ?? own.endIndex)] + "/containerd-shim-hawsepipe-v1"
-  }()
+  private static let program = HostFiles.ourShim
 
   private func run(_ id: String, _ words: [String]) async throws -> CapturedOutput {
     try await Command(

@@ -8,7 +8,7 @@ enum ServingShim: String, CaseIterable, CustomTestStringConvertible {
   var path: String {
     switch self {
     case .debian: RealPeers.shim
-    case .hawsepipe: HostFiles.product(rawValue)
+    case .hawsepipe: HostFiles.ourShim
     }
   }
 
