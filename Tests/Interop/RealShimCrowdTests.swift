@@ -23,7 +23,7 @@ extension RealShim {
           return try await group.reduce(into: [(Int, ShimTask)]()) { $0.append($1) }
         }
         #expect(tasks.count == 50)
-        #expect(hawse.connectionsToShims == 1)
+        try await eventually("there is one line") { hawse.connectionsToShims == 1 }
         #expect(try await hawse.tasks().count == 50)
 
         let exits = try await withThrowingTaskGroup(of: (Int, UInt32).self) { group in

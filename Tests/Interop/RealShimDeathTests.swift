@@ -65,7 +65,8 @@ extension RealShim {
           let task = try await manager.load(namespace: hawse.namespace, id: id)
           waits.append(Task { _ = try await task.wait() })
         }
-        #expect(hawse.connectionsToShims == 1)
+        // A shim takes a line in its own time.
+        try await eventually("there is one line") { hawse.connectionsToShims == 1 }
 
         kill(try #require(hawse.shims.first), SIGKILL)
         for wait in waits {

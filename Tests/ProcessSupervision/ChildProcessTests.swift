@@ -23,6 +23,24 @@ import Testing
     #expect(try await child.wait() == .signalled(SIGKILL))
   }
 
+  @Test("a wait with a limit ends with the process, or with the limit, and leaves no descriptor")
+  func limitedWait() async throws {
+    let child = try Command("/bin/sleep", arguments: ["1000"]).spawn()
+    #expect(try await child.wait(within: .milliseconds(20)) == nil)
+    #expect(try await child.wait(within: .zero) == nil)
+    let before = entries(of: "/proc/self/fd").count
+    let task = Task {
+      await code { () throws(ProcessError) in _ = try await child.wait(within: generous) }
+    }
+    task.cancel()
+    #expect(await task.value == .cancelled)
+    #expect(entries(of: "/proc/self/fd").count == before)
+    let waiting = Task { try await child.wait(within: generous) }
+    child.signal(SIGTERM)
+    #expect(try await waiting.value == .signalled(SIGTERM))
+    #expect(try await child.wait(within: generous) == .signalled(SIGTERM))
+  }
+
   @Test("a signal after the end goes nowhere")
   func signalAfterEnd() async throws {
     let child = try Command("/bin/true").spawn()

@@ -163,29 +163,13 @@ struct OCIRuntime: Sendable {
     let child = try command.spawn()
     spawned()
     let timeout = options.commandTimeout
-    let ended = await withTaskGroup(of: Result<ExitStatus, ProcessError>?.self) { group in
-      group.addTask {
-        do throws(ProcessError) {
-          return Result<ExitStatus, ProcessError>.success(try await child.wait())
-        } catch {
-          return Result<ExitStatus, ProcessError>.failure(error)
-        }
-      }
-      group.addTask {
-        // A cancelled sleep means that the wait has ended.
-        try? await Task.sleep(for: timeout)
-        return nil
-      }
-      let first = await group.next() ?? nil
-      group.cancelAll()
-      return first
-    }
+    let ended = try await child.wait(within: timeout)
     guard let ended else {
       // It is reaped when it ends, also if it hangs in the kernel for now.
       child.signalGroup(SIGKILL)
       throw ProcessError(.timedOut, "\(command) did not end within \(timeout) and was killed")
     }
-    return Ending(status: try ended.get())
+    return Ending(status: ended)
   }
 
   // MARK: Errors

@@ -125,7 +125,6 @@ extension OCITaskService {
           id: container.id, bundle: container.bundle, pidFile: pidFile, consoleSocket: socket)
       }
       container.state.withLock { $0.pid = process.pid }
-      try await journal(container) { $0.initProcess = process }
     } catch {
       follow { $0.startFailed(ticket) }
       await removeFailed(container)
@@ -149,7 +148,7 @@ extension OCITaskService {
     await CgroupRemains.remove(bundle: container.bundle)
   }
 
-  /// Runs the command that makes a process, and reads which it is.
+  /// Runs the command that makes a process, and enters in the journal which it is.
   func spawn(
     _ container: TaskContainer, _ key: ProcessKey, _ io: (any ProcessStreams)?, pidFile: String,
     _ operation: (_ consoleSocket: String?) -> RuntimeOperation
@@ -177,7 +176,15 @@ extension OCITaskService {
         throw OCIShimError(
           code: .damagedState, message: "\(pidFile) has no number of a process in it")
       }
-      return JournalRecord.Process(pid: pid, startTime: ProcessStatus(pid: pid)?.startTime)
+      let process = JournalRecord.Process(pid: pid, startTime: ProcessStatus(pid: pid)?.startTime)
+      try self.writeJournal(container) { record in
+        if let exec = key.exec {
+          record.execs[exec]?.process = process
+        } else {
+          record.initProcess = process
+        }
+      }
+      return process
     }
   }
 
@@ -282,17 +289,14 @@ extension OCITaskService {
     let pidFile = "\(container.bundle)/init.pid"
     let taken = checkpoint
     let io = container.state.withLock { $0.io }
-    let process: JournalRecord.Process
     do {
-      process = try await spawn(container, container.key, io, pidFile: pidFile) {
+      return try await spawn(container, container.key, io, pidFile: pidFile) {
         .restore(
           id: container.id, bundle: container.bundle, pidFile: pidFile, consoleSocket: $0, taken)
       }
     } catch let error as OCIShimError {
       throw error.explainedByCRIU(workPath: taken.workPath, log: "restore.log")
     }
-    try await journal(container) { $0.initProcess = process }
-    return process
   }
 
   // MARK: Helpers

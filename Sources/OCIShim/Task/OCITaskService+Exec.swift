@@ -83,7 +83,6 @@ extension OCITaskService {
     let process: JournalRecord.Process
     do {
       process = try await runExec(container, exec)
-      try await journal(container) { $0.execs[exec]?.process = process }
     } catch {
       follow { $0.startFailed(ticket) }
       await killStray(container, exec)

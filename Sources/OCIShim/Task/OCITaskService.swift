@@ -229,25 +229,26 @@ public final class OCITaskService: Sendable {
   func journal(
     _ container: TaskContainer, _ change: @escaping @Sendable (inout JournalRecord) -> Void
   ) async throws {
-    try await journalThread.runIfActive {
-      let record = container.state.withLock { state in
-        change(&state.journal)
-        return state.journal
-      }
-      try Journal(bundle: container.bundle).write(record)
+    try await journalThread.runIfActive { try self.writeJournal(container, change) }
+  }
+
+  /// The same, on the journal's thread.
+  func writeJournal(
+    _ container: TaskContainer, _ change: (inout JournalRecord) -> Void
+  ) throws(OCIShimError) {
+    let record = container.state.withLock { state in
+      change(&state.journal)
+      return state.journal
     }
+    try Journal(bundle: container.bundle).write(record)
   }
 
   /// The same, on the journal's thread. An end is told also when it cannot be written down.
   private func journalNow(
     _ container: TaskContainer, _ change: (inout JournalRecord) -> Void
   ) {
-    let record = container.state.withLock { state in
-      change(&state.journal)
-      return state.journal
-    }
     do throws(OCIShimError) {
-      try Journal(bundle: container.bundle).write(record)
+      try writeJournal(container, change)
     } catch {
       logger.error(
         "an end is not in the journal",

@@ -87,7 +87,9 @@ public final class EventPublisher: Sendable {
       State(
         queue: EventQueue(
           limits: .init(count: configuration.mostEvents, bytes: configuration.mostBytes))))
-    state.withLock { $0.worker = Task { await run() } }
+    // On the connection's loop: an event goes out and its answer comes back without another thread.
+    let worker = Task(executorPreference: client.executor) { await self.run() }
+    state.withLock { $0.worker = worker }
   }
 
   /// How many events have been dropped so far.
