@@ -66,9 +66,7 @@ public enum ShimMain {
   /// The file that this program was loaded from.
   private static func ownExecutable() throws(ShimKitError) -> String {
     do {
-      let path = try linkTarget("/proc/self/exe")
-      // Replaced by an upgrade meanwhile: the link itself still leads to the one that runs.
-      return access(path, X_OK) == 0 ? path : "/proc/self/exe"
+      return try LinuxSystem.ownExecutable()
     } catch {
       throw ShimKitError(
         code: .system, message: "the shim's own file cannot be found",

@@ -60,7 +60,7 @@ public final class OCISandboxService: Sendable {
   ) {
     self.init(
       namespace: namespace, logger: logger,
-      holders: ProgramHolders(executable: ProgramHolders.ownExecutable()), metrics: metrics,
+      holders: ProgramHolders(), metrics: metrics,
       shutDown: shutDown)
   }
 

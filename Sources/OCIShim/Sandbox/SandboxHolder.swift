@@ -28,19 +28,8 @@ struct HeldSandbox: Hashable, Sendable {
 
 /// Holders that are this very program, run as ``HolderProgram``.
 struct ProgramHolders: SandboxHolders {
-  /// The shim's file.
-  var executable: String
   /// How long one may take to be ready.
   var limit: Duration = .seconds(5)
-
-  /// The file that this process runs.
-  static func ownExecutable() -> String {
-    var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
-    let count = readlink("/proc/self/exe", &buffer, buffer.count - 1)
-    let path = String(decoding: buffer.prefix(max(count, 0)).map(UInt8.init), as: UTF8.self)
-    // Replaced by an upgrade meanwhile: the link itself still leads to the one that runs.
-    return access(path, X_OK) == 0 ? path : "/proc/self/exe"
-  }
 
   func hold(_ sandbox: HeldSandbox) throws(OCIShimError) -> any SandboxHolder {
     func failure(_ cause: (any Error)?, _ words: String = "") -> OCIShimError {
@@ -58,7 +47,9 @@ struct ProgramHolders: SandboxHolders {
     let output = OwnedDescriptor(owning: itsAnswer)
     let answering = OwnedDescriptor(owning: answers)
     do {
-      let child = try command(sandbox, input: input.number, output: output.number).spawn()
+      let child = try command(
+        try ownExecutable(), sandbox, input: input.number, output: output.number
+      ).spawn()
       // Its copies are the only ones of its ends from here on.
       try input.close()
       try output.close()
@@ -80,7 +71,9 @@ struct ProgramHolders: SandboxHolders {
     }
   }
 
-  private func command(_ sandbox: HeldSandbox, input: Int32, output: Int32) -> Command {
+  private func command(
+    _ executable: String, _ sandbox: HeldSandbox, input: Int32, output: Int32
+  ) -> Command {
     // What is for the people comes first: its place, by which it is found.
     var arguments = [HolderProgram.word, sandbox.bundle]
     if !sandbox.network.isEmpty { arguments.append("net=\(sandbox.network)") }
