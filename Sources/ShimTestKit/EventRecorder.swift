@@ -21,7 +21,7 @@ public final class EventRecorder: Sendable {
     public var time: Google_Protobuf_Timestamp
     public var message: Google_Protobuf_Any
 
-    /// The message as one of the type; nil when it is another one.
+    /// The message as one of the type; nil when it is another one, or cannot be decoded.
     public func unpacked<Message: SwiftProtobuf.Message>(
       _ type: Message.Type = Message.self
     ) -> Message? {

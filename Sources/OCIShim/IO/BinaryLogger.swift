@@ -159,20 +159,11 @@ final class BinaryLogger: Sendable {
   }
 
   private func hasEnded(_ child: ChildProcess, within limit: Duration) async -> Bool {
-    await withTaskGroup(of: Bool.self) { group in
-      group.addTask {
-        // A status that is lost is an end, too; a cancelled wait is not looked at.
-        _ = try? await child.wait()
-        return true
-      }
-      group.addTask {
-        // Cancelled when it has ended.
-        try? await Task.sleep(for: limit)
-        return false
-      }
-      let first = await group.next() ?? false
-      group.cancelAll()
-      return first
+    do throws(ProcessError) {
+      return try await child.wait(within: limit) != nil
+    } catch {
+      // A status that is lost is an end, too; and a cancelled wait is not to have it killed.
+      return error.code == .statusLost || error.code == .cancelled
     }
   }
 }

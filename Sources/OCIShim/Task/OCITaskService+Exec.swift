@@ -138,6 +138,7 @@ extension OCITaskService {
   private func killStray(_ container: TaskContainer, _ exec: String) async {
     let name = "\(exec).pid"
     let files = BundleFiles(path: container.bundle)
+    // A service that was closed meanwhile has no thread for it, and ends with its process.
     let stray = try? await journalThread.runIfActive { () -> Int32? in
       // No file, no process.
       guard let text = try? files.read(name, limit: 64) else { return nil }
