@@ -27,6 +27,13 @@ let metricsTestKit: Target.Dependency = .product(name: "MetricsTestKit", package
 let tracing: Target.Dependency = .product(name: "Tracing", package: "swift-distributed-tracing")
 let inMemoryTracing: Target.Dependency =
   .product(name: "InMemoryTracing", package: "swift-distributed-tracing")
+let onlyWithGRPC: TargetDependencyCondition? = .when(traits: ["GRPC"])
+let grpcCore: Target.Dependency =
+  .product(name: "GRPCCore", package: "grpc-swift-2", condition: onlyWithGRPC)
+let grpcHTTP2: Target.Dependency =
+  .product(
+    name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport",
+    condition: onlyWithGRPC)
 let argumentParser: Target.Dependency =
   .product(name: "ArgumentParser", package: "swift-argument-parser")
 
@@ -82,10 +89,12 @@ let package = Package(
     .library(name: "ExecTransport", targets: ["ExecTransport"]),
     .library(name: "RPCCore", targets: ["RPCCore"]),
     .library(name: "TTRPC", targets: ["TTRPC"]),
+    .library(name: "GRPCTransport", targets: ["GRPCTransport"]),
     .library(name: "ContainerdAPI", targets: ["ContainerdAPI"]),
     .library(name: "ContainerdClient", targets: ["ContainerdClient"]),
     .library(name: "ShimProtocol", targets: ["ShimProtocol"]),
     .library(name: "ShimManagement", targets: ["ShimManagement"]),
+    .library(name: "SandboxControl", targets: ["SandboxControl"]),
     .library(name: "ProcessSupervision", targets: ["ProcessSupervision"]),
     .library(name: "ShimKit", targets: ["ShimKit"]),
     .library(name: "ShimTestKit", targets: ["ShimTestKit"]),
@@ -94,6 +103,13 @@ let package = Package(
     .executable(name: "containerd-shim-hawsepipe-v1", targets: ["containerd-shim-hawsepipe-v1"]),
     .executable(name: "protoc-gen-swift-ttrpc", targets: ["protoc-gen-swift-ttrpc"]),
     .plugin(name: "TTRPCProtobufGenerator", targets: ["TTRPCProtobufGenerator"]),
+  ],
+  traits: [
+    .default(enabledTraits: ["GRPC"]),
+    .trait(
+      name: "GRPC",
+      description:
+        "gRPC over every connector, and what is built on it: hawse serve, grpc+ addresses"),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
@@ -104,6 +120,9 @@ let package = Package(
     // A second TLS to test and measure ours against. Nothing but tests depends on it.
     .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.0"),
     .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
+    // With the trait GRPC alone; without it they are not even fetched.
+    .package(url: "https://github.com/grpc/grpc-swift-2.git", from: "2.4.0"),
+    .package(url: "https://github.com/grpc/grpc-swift-nio-transport.git", from: "2.9.0"),
   ],
   targets: [
     .target(name: "CLinux", path: "Sources/CLinux"),
@@ -131,6 +150,11 @@ let package = Package(
       ["TransportCore", "LinuxSystem", nioCore, nioPosix, logging]),
     library("RPCCore", ["TransportCore", nioCore, protobuf, logging, coreMetrics, tracing]),
     library("TTRPC", ["RPCCore", "TransportCore", nioCore, nioPosix, protobuf, logging]),
+    library(
+      "GRPCTransport",
+      [
+        "RPCCore", "TransportCore", nioCore, nioPosix, protobuf, logging, grpcCore, grpcHTTP2,
+      ]),
     .target(
       name: "ContainerdAPI", dependencies: ["RPCCore", protobuf], path: "Sources/ContainerdAPI",
       exclude: ["Protos"], swiftSettings: strict),
@@ -147,6 +171,13 @@ let package = Package(
         "ContainerdClient", "ContainerdAPI", "ShimProtocol", "ProcessSupervision", "TTRPC",
         "RPCCore", "TransportCore", "UnixTransport", "JSON", "LinuxSystem", "CLinux", nioCore,
         nioPosix, protobuf, logging,
+      ]),
+    library(
+      "SandboxControl",
+      [
+        "ShimManagement", "ContainerdClient", "ContainerdAPI", "ShimProtocol", "GRPCTransport",
+        "RPCCore", "TransportCore", "JSON", "LinuxSystem", "CLinux", nioCore, nioPosix, protobuf,
+        logging,
       ]),
     library(
       "ShimKit",
@@ -178,8 +209,9 @@ let package = Package(
     .executableTarget(
       name: "hawse",
       dependencies: [
-        "ContainerdAPI", "ContainerdClient", "Hawsepipe", "JSON", "LinuxSystem", "RPCCore",
-        "ShimManagement", "ShimProtocol", "TLSTransport", "TTRPC", "TransportCore",
+        "ContainerdAPI", "ContainerdClient", "GRPCTransport", "Hawsepipe", "JSON", "LinuxSystem",
+        "RPCCore", "SandboxControl", "ShimManagement", "ShimProtocol", "TLSTransport", "TTRPC",
+        "TransportCore",
         "TransportRelay", argumentParser,
         logging, nioCore, nioPosix, protobuf,
       ],
@@ -233,6 +265,13 @@ let package = Package(
     tests(
       "TTRPC",
       ["RPCCore", "TransportCore", "UnixTransport", nioCore, nioPosix, nioEmbedded, protobuf]),
+    tests(
+      "GRPCTransport",
+      [
+        "RPCCore", "TransportCore", "UnixTransport", "MemoryTransport", "TCPTransport",
+        "TLSTransport", "HybridVsockTransport", nioCore, nioPosix, nioEmbedded, protobuf, grpcCore,
+        grpcHTTP2,
+      ]),
     .testTarget(
       name: "ProtocGenSwiftTTRPCTests",
       dependencies: [
@@ -254,6 +293,13 @@ let package = Package(
         "ContainerdClient", "ContainerdAPI", "ShimProtocol", "ProcessSupervision", "TTRPC",
         "RPCCore", "TransportCore", "UnixTransport", "JSON", "LinuxSystem", "CLinux", nioCore,
         nioPosix, protobuf,
+      ]),
+    tests(
+      "SandboxControl",
+      [
+        "ShimTestKit", "ShimManagement", "ContainerdClient", "ContainerdAPI", "ShimProtocol",
+        "GRPCTransport", "RPCCore", "RPCLoopback", "TransportCore", "UnixTransport", "JSON",
+        "LinuxSystem", nioCore, nioPosix, protobuf, logging,
       ]),
     // What the tests run as a shim, and what examples/ builds once more as an outsider would.
     .executableTarget(
@@ -299,7 +345,8 @@ let package = Package(
     .testTarget(
       name: "InteropTests",
       dependencies: [
-        "hawse", "containerd-shim-hawsepipe-v1", "ShimManagement", "ContainerdClient",
+        "hawse", "containerd-shim-hawsepipe-v1", "GRPCTransport", "SandboxControl",
+        "ShimManagement", "ContainerdClient",
         "ContainerdAPI", "ShimProtocol", "ShimTestKit", "JSON",
         "ProcessSupervision", "LinuxSystem", "TTRPC", "RPCCore", "TransportCore", "UnixTransport",
         "Hawsepipe", "TransportConformance", "TLSTransport", "TCPTransport",

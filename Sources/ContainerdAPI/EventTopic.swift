@@ -1,4 +1,4 @@
-/// The topics that task events are published under (containerd `core/runtime/events.go`).
+/// The topics that events of tasks and sandboxes are published under (containerd `core/runtime/events.go`).
 public enum EventTopic {
   public static let taskCreate = "/tasks/create"
   public static let taskStart = "/tasks/start"
@@ -10,4 +10,8 @@ public enum EventTopic {
   public static let taskPaused = "/tasks/paused"
   public static let taskResumed = "/tasks/resumed"
   public static let taskCheckpointed = "/tasks/checkpointed"
+
+  public static let sandboxCreate = "/sandboxes/create"
+  public static let sandboxStart = "/sandboxes/start"
+  public static let sandboxExit = "/sandboxes/exit"
 }

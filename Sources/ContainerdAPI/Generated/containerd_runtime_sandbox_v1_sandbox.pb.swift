@@ -345,6 +345,59 @@ public nonisolated struct Containerd_Runtime_Sandbox_V1_SandboxMetricsResponse: 
   fileprivate var _metrics: Containerd_Types_Metric? = nil
 }
 
+public nonisolated struct Containerd_Runtime_Sandbox_V1_UpdateSandboxRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var sandboxID: String = String()
+
+  /// Nobody ever sent these two.
+  ///
+  /// NOTE: This field was marked as deprecated in the .proto file.
+  public var resources: SwiftProtobuf.Google_Protobuf_Any {
+    get {_resources ?? SwiftProtobuf.Google_Protobuf_Any()}
+    set {_resources = newValue}
+  }
+  /// Returns true if `resources` has been explicitly set.
+  public var hasResources: Bool {self._resources != nil}
+  /// Clears the value of `resources`. Subsequent reads from it will return its default value.
+  public mutating func clearResources() {self._resources = nil}
+
+  /// NOTE: This field was marked as deprecated in the .proto file.
+  public var annotations: Dictionary<String,String> = [:]
+
+  /// The record as it is now. The numbers of this and the next are inferred: no release has them yet.
+  public var sandbox: Containerd_Types_Sandbox {
+    get {_sandbox ?? Containerd_Types_Sandbox()}
+    set {_sandbox = newValue}
+  }
+  /// Returns true if `sandbox` has been explicitly set.
+  public var hasSandbox: Bool {self._sandbox != nil}
+  /// Clears the value of `sandbox`. Subsequent reads from it will return its default value.
+  public mutating func clearSandbox() {self._sandbox = nil}
+
+  /// Which of its fields have changed, such as `labels.name`.
+  public var fields: [String] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _resources: SwiftProtobuf.Google_Protobuf_Any? = nil
+  fileprivate var _sandbox: Containerd_Types_Sandbox? = nil
+}
+
+public nonisolated struct Containerd_Runtime_Sandbox_V1_UpdateSandboxResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "containerd.runtime.sandbox.v1"
@@ -944,6 +997,79 @@ nonisolated extension Containerd_Runtime_Sandbox_V1_SandboxMetricsResponse: Swif
 
   public static func ==(lhs: Containerd_Runtime_Sandbox_V1_SandboxMetricsResponse, rhs: Containerd_Runtime_Sandbox_V1_SandboxMetricsResponse) -> Bool {
     if lhs._metrics != rhs._metrics {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Containerd_Runtime_Sandbox_V1_UpdateSandboxRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".UpdateSandboxRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}sandbox_id\0\u{1}resources\0\u{1}annotations\0\u{1}sandbox\0\u{1}fields\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.sandboxID) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._resources) }()
+      case 3: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.annotations) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._sandbox) }()
+      case 5: try { try decoder.decodeRepeatedStringField(value: &self.fields) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.sandboxID.isEmpty {
+      try visitor.visitSingularStringField(value: self.sandboxID, fieldNumber: 1)
+    }
+    try { if let v = self._resources {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    if !self.annotations.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: self.annotations, fieldNumber: 3)
+    }
+    try { if let v = self._sandbox {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    if !self.fields.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.fields, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Containerd_Runtime_Sandbox_V1_UpdateSandboxRequest, rhs: Containerd_Runtime_Sandbox_V1_UpdateSandboxRequest) -> Bool {
+    if lhs.sandboxID != rhs.sandboxID {return false}
+    if lhs._resources != rhs._resources {return false}
+    if lhs.annotations != rhs.annotations {return false}
+    if lhs._sandbox != rhs._sandbox {return false}
+    if lhs.fields != rhs.fields {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Containerd_Runtime_Sandbox_V1_UpdateSandboxResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".UpdateSandboxResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Containerd_Runtime_Sandbox_V1_UpdateSandboxResponse, rhs: Containerd_Runtime_Sandbox_V1_UpdateSandboxResponse) -> Bool {
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

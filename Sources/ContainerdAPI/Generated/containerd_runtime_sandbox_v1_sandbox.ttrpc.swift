@@ -17,6 +17,7 @@ public nonisolated enum Containerd_Runtime_Sandbox_V1_SandboxMethods {
   public static let shutdownSandbox = RPCCore.RPCMethod(
     service: serviceName, name: "ShutdownSandbox")
   public static let sandboxMetrics = RPCCore.RPCMethod(service: serviceName, name: "SandboxMetrics")
+  public static let updateSandbox = RPCCore.RPCMethod(service: serviceName, name: "UpdateSandbox")
 
   /// All of them, in the order of the .proto file.
   public static let all: [RPCCore.RPCMethodSignature] = [
@@ -56,6 +57,10 @@ public nonisolated enum Containerd_Runtime_Sandbox_V1_SandboxMethods {
       Containerd_Runtime_Sandbox_V1_SandboxMethods.sandboxMetrics,
       request: Containerd_Runtime_Sandbox_V1_SandboxMetricsRequest.self,
       response: Containerd_Runtime_Sandbox_V1_SandboxMetricsResponse.self),
+    RPCCore.RPCMethodSignature(
+      Containerd_Runtime_Sandbox_V1_SandboxMethods.updateSandbox,
+      request: Containerd_Runtime_Sandbox_V1_UpdateSandboxRequest.self,
+      response: Containerd_Runtime_Sandbox_V1_UpdateSandboxResponse.self),
   ]
 }
 
@@ -168,6 +173,18 @@ public nonisolated struct Containerd_Runtime_Sandbox_V1_SandboxClient<Caller: RP
       Containerd_Runtime_Sandbox_V1_SandboxMethods.sandboxMetrics, request,
       returning: Containerd_Runtime_Sandbox_V1_SandboxMetricsResponse.self, options: options)
   }
+
+  /// Tells it that fields of its record have changed. Not called before containerd 2.4; a shim need
+  /// not have it.
+  @inlinable
+  public nonisolated(nonsending) func updateSandbox(
+    _ request: Containerd_Runtime_Sandbox_V1_UpdateSandboxRequest,
+    options: RPCCore.RPCCallOptions = RPCCore.RPCCallOptions()
+  ) async throws(RPCCore.RPCError) -> Containerd_Runtime_Sandbox_V1_UpdateSandboxResponse {
+    try await caller.unary(
+      Containerd_Runtime_Sandbox_V1_SandboxMethods.updateSandbox, request,
+      returning: Containerd_Runtime_Sandbox_V1_UpdateSandboxResponse.self, options: options)
+  }
 }
 
 /// Serves `containerd.runtime.sandbox.v1.Sandbox`.
@@ -220,6 +237,12 @@ public nonisolated protocol Containerd_Runtime_Sandbox_V1_SandboxService: Swift.
     _ request: Containerd_Runtime_Sandbox_V1_SandboxMetricsRequest,
     context: RPCCore.RPCServerContext
   ) async throws -> Containerd_Runtime_Sandbox_V1_SandboxMetricsResponse
+
+  /// Tells it that fields of its record have changed. Not called before containerd 2.4; a shim need
+  /// not have it.
+  nonisolated(nonsending) func updateSandbox(
+    _ request: Containerd_Runtime_Sandbox_V1_UpdateSandboxRequest, context: RPCCore.RPCServerContext
+  ) async throws -> Containerd_Runtime_Sandbox_V1_UpdateSandboxResponse
 }
 
 nonisolated extension Containerd_Runtime_Sandbox_V1_SandboxService {
@@ -285,6 +308,12 @@ nonisolated extension Containerd_Runtime_Sandbox_V1_SandboxService {
       execution: exceptions[Containerd_Runtime_Sandbox_V1_SandboxMethods.sandboxMetrics] ?? execution
     ) {
       try await self.sandboxMetrics($0, context: $1)
+    }
+    registrar.register(
+      Containerd_Runtime_Sandbox_V1_SandboxMethods.updateSandbox,
+      execution: exceptions[Containerd_Runtime_Sandbox_V1_SandboxMethods.updateSandbox] ?? execution
+    ) {
+      try await self.updateSandbox($0, context: $1)
     }
   }
 }
