@@ -164,6 +164,7 @@ let package = Package(
         "ContainerdAPI", "RPCCore", "LinuxSystem", "CLinux", nioCore, nioPosix, protobuf,
       ]),
     library("JSON", []),
+    library("TOML", []),
     library("ShimProtocol", ["LinuxSystem", "ContainerdAPI", "TransportCore", protobuf]),
     library(
       "ShimManagement",
@@ -176,8 +177,8 @@ let package = Package(
       "SandboxControl",
       [
         "ShimManagement", "ContainerdClient", "ContainerdAPI", "ShimProtocol", "GRPCTransport",
-        "RPCCore", "TransportCore", "JSON", "LinuxSystem", "CLinux", nioCore, nioPosix, protobuf,
-        logging,
+        "RPCCore", "TransportCore", "JSON", "TOML", "LinuxSystem", "CLinux", nioCore, nioPosix,
+        protobuf, logging,
       ]),
     library(
       "ShimKit",
@@ -196,7 +197,7 @@ let package = Package(
     library(
       "OCIShim",
       [
-        "ShimKit", "ContainerdAPI", "ShimProtocol", "ProcessSupervision", "RPCCore", "JSON",
+        "ShimKit", "ContainerdAPI", "ShimProtocol", "ProcessSupervision", "RPCCore", "JSON", "TOML",
         "TransportCore", "LinuxSystem", "CLinux", nioCore, nioPosix, protobuf, logging,
       ]),
     library(
@@ -331,7 +332,7 @@ let package = Package(
     tests(
       "OCIShim",
       [
-        "ShimKit", "ContainerdAPI", "ShimProtocol", "ProcessSupervision", "RPCCore", "JSON",
+        "ShimKit", "ContainerdAPI", "ShimProtocol", "ProcessSupervision", "RPCCore", "JSON", "TOML",
         "LinuxSystem", "CLinux", nioCore, nioPosix, protobuf, logging,
       ]),
     // Runs inside a virtual machine, with the Swift runtime linked in: see Tests/Interop/Peers/vm.
