@@ -161,7 +161,8 @@ let package = Package(
     library(
       "ContainerdClient",
       [
-        "ContainerdAPI", "RPCCore", "LinuxSystem", "CLinux", nioCore, nioPosix, protobuf,
+        "ContainerdAPI", "RPCCore", "TransportCore", "LinuxSystem", "CLinux", nioCore, nioPosix,
+        protobuf,
       ]),
     library("JSON", []),
     library("TOML", []),
@@ -285,7 +286,7 @@ let package = Package(
     tests("ContainerdAPI", ["RPCCore", protobuf]),
     tests(
       "ContainerdClient",
-      ["ContainerdAPI", "RPCCore", "LinuxSystem", "CLinux", nioCore, protobuf]),
+      ["ContainerdAPI", "RPCCore", "TransportCore", "LinuxSystem", "CLinux", nioCore, protobuf]),
     tests("ShimProtocol", ["ContainerdAPI", "LinuxSystem", "TransportCore", protobuf]),
     tests(
       "ShimManagement",

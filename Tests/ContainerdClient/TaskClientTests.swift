@@ -4,6 +4,7 @@ import FoundationEssentials
 import RPCCore
 import SwiftProtobuf
 import Testing
+import TransportCore
 
 private let options = Google_Protobuf_Any.with {
   $0.typeURL = "containerd.runc.v1.Options"
@@ -200,7 +201,10 @@ private let rows: [Row] = [
         #expect(caller.calls.count == 1)
         #expect(call.path == "containerd.task.v\(version).Task/\(row.method)")
         #expect(try call.bytes == row.expected.serializedBytes())
-        #expect(call.options.metadata == ["containerd-namespace-ttrpc": "k8s.io"])
+        #expect(
+          call.options.metadata == [
+            "containerd-namespace-ttrpc": "k8s.io", "containerd-namespace": "k8s.io",
+          ])
         #expect(call.options.timeout == nil)
       }
     }
@@ -221,6 +225,17 @@ private let rows: [Row] = [
       _ = try TaskClient(caller: ScriptedCaller(), version: version, namespace: "n")
     }
     #expect(error?.code == .unsupportedVersion)
+  }
+
+  @Test("over gRPC there is version 3 alone, and no way down from it")
+  func versionsOverGRPC() throws {
+    let error = #expect(throws: ContainerdClientError.self) {
+      _ = try TaskClient(caller: ScriptedCaller(), version: 2, namespace: "n", over: .grpc)
+    }
+    #expect(error?.code == .unsupportedVersion)
+    #expect(error?.description.contains("grpc") == true)
+    let client = try TaskClient(caller: ScriptedCaller(), version: 3, namespace: "n", over: .grpc)
+    #expect(client.downgraded() == nil)
   }
 
   @Test("a state comes with everything that the shim said")

@@ -20,34 +20,26 @@ struct TaskCaller<Base: RPCCaller>: RPCCaller {
     options: RPCCallOptions
   ) async throws(RPCError) -> Response {
     try await base.unary(
-      spoken(method), request, returning: response, options: named(options))
+      spoken(method), request, returning: response, options: options.naming(namespace))
   }
 
   nonisolated(nonsending) func call(
     _ method: RPCMethod, payload: ByteBuffer, options: RPCCallOptions
   ) async throws(RPCError) -> ByteBuffer {
-    try await base.call(spoken(method), payload: payload, options: named(options))
+    try await base.call(spoken(method), payload: payload, options: options.naming(namespace))
   }
 
   nonisolated(nonsending) func open(
     _ method: RPCMethod, kind: RPCStreamKind, request: ByteBuffer?, options: RPCCallOptions
   ) async throws(RPCError) -> any RPCStream {
-    try await base.open(spoken(method), kind: kind, request: request, options: named(options))
+    try await base.open(
+      spoken(method), kind: kind, request: request, options: options.naming(namespace))
   }
 
   private func spoken(_ method: RPCMethod) -> RPCMethod {
     version == 2 ? secondVersion[method] ?? method : method
   }
-
-  private func named(_ options: RPCCallOptions) -> RPCCallOptions {
-    var options = options
-    options.metadata[namespaceKey] = namespace
-    return options
-  }
 }
-
-/// Where containerd's `pkg/namespaces` puts the namespace in a ttrpc request.
-private let namespaceKey = "containerd-namespace-ttrpc"
 
 /// The third version's methods to the second's.
 private let secondVersion: [RPCMethod: RPCMethod] = {

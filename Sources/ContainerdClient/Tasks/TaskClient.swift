@@ -1,5 +1,6 @@
 internal import ContainerdAPI
 public import RPCCore
+public import TransportCore
 
 /// The tasks behind one shim: one face over versions 2 and 3 of containerd's task API.
 ///
@@ -11,6 +12,8 @@ public struct TaskClient<Caller: RPCCaller>: Sendable {
   /// 2 or 3.
   public let version: Int
   public let namespace: String
+  /// The protocol that the caller speaks.
+  public let rpc: TransportAddress.RPCProtocol
 
   /// The generated client of the third version, whose calls go to the version that is spoken.
   var tasks: Containerd_Task_V3_TaskClient<TaskCaller<Caller>> {
@@ -20,27 +23,40 @@ public struct TaskClient<Caller: RPCCaller>: Sendable {
 
   /// - Parameters:
   ///   - version: of the task API, from the bootstrap params: 2 or 3.
-  ///   - namespace: containerd's, sent with every call as its ttrpc clients do.
+  ///   - namespace: containerd's, sent with every call as its clients do.
+  ///   - rpc: the protocol that the caller speaks. Version 2 was never served over gRPC.
   /// - Throws: `unsupportedVersion`.
-  public init(caller: Caller, version: Int, namespace: String) throws(ContainerdClientError) {
+  public init(
+    caller: Caller, version: Int, namespace: String, over rpc: TransportAddress.RPCProtocol = .ttrpc
+  ) throws(ContainerdClientError) {
     guard version == 2 || version == 3 else {
       throw ContainerdClientError(
         .unsupportedVersion,
         "There is no version \(version) of the task API here; versions 2 and 3 are spoken")
     }
+    guard rpc == .ttrpc || version == 3 else {
+      throw ContainerdClientError(
+        .unsupportedVersion,
+        "Version \(version) of the task API is spoken over ttrpc only; over \(rpc.rawValue) there is "
+          + "version 3")
+    }
     self.caller = caller
     self.version = version
     self.namespace = namespace
+    self.rpc = rpc
   }
 
   private init(downgrading client: TaskClient) {
     caller = client.caller
     version = 2
     namespace = client.namespace
+    rpc = client.rpc
   }
 
-  /// The same shim by the older API; `nil` when there is none.
-  public func downgraded() -> TaskClient? { version == 3 ? TaskClient(downgrading: self) : nil }
+  /// The same shim by the older API; `nil` when there is none, as over gRPC.
+  public func downgraded() -> TaskClient? {
+    version == 3 && rpc == .ttrpc ? TaskClient(downgrading: self) : nil
+  }
 
   /// Makes a call, and once more by the older API if the shim does not implement this one.
   ///
@@ -64,6 +80,19 @@ public struct TaskClient<Caller: RPCCaller>: Sendable {
       }
       return (older, value)
     }
+  }
+}
+
+extension TaskClient where Caller == RPCLine {
+  /// Over a connection whose protocol its address tells.
+  ///
+  /// - Throws: `unsupportedVersion`.
+  public init(
+    line: RPCLine, version: Int, namespace: String
+  ) throws(ContainerdClientError) {
+    try self.init(
+      caller: line, version: version, namespace: namespace,
+      over: line.connection.address.rpc ?? .ttrpc)
   }
 }
 

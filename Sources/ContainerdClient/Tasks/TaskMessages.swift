@@ -9,14 +9,7 @@ extension Containerd_Task_V3_CreateTaskRequest {
     self.init()
     id = creation.id
     bundle = creation.bundle
-    rootfs = creation.rootfs.map { mount in
-      .with {
-        $0.type = mount.type
-        $0.source = mount.source
-        $0.target = mount.target
-        $0.options = mount.options
-      }
-    }
+    rootfs = creation.rootfs.map(Containerd_Types_Mount.init)
     terminal = creation.streams.terminal
     stdin = creation.streams.standardInput ?? ""
     stdout = creation.streams.standardOutput ?? ""
@@ -72,5 +65,5 @@ extension TaskExit {
 
 extension Google_Protobuf_Timestamp {
   /// `nil` for the year 1, which Go's shims send in place of a time that they do not have.
-  fileprivate var ifReal: Google_Protobuf_Timestamp? { seconds > 0 ? self : nil }
+  var ifReal: Google_Protobuf_Timestamp? { seconds > 0 ? self : nil }
 }
