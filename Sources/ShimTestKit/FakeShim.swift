@@ -2,14 +2,16 @@ internal import ContainerdAPI
 internal import Glibc
 internal import NIOCore
 public import RPCCore
+internal import ShimKit
 internal import SwiftProtobuf
 internal import Synchronization
 internal import TTRPC
 public import TransportCore
 internal import UnixTransport
 
-/// A shim for tests of whoever calls shims: it serves the task API on a unix socket in this process,
-/// answers as it is told and notes what it was asked. Its one task has the pid 4242 and ends with 7.
+/// A shim for tests of whoever calls shims: it serves the task API, and the sandbox API if it is to, on
+/// a unix socket in this process, answers as it is told and notes what it was asked. Its one task has
+/// the pid 4242 and ends with 7; its sandbox has the pid 4243.
 public final class FakeShim: Sendable {
   public enum Answer: Sendable {
     case success
@@ -28,16 +30,19 @@ public final class FakeShim: Sendable {
     var answers: [String: Answer]
     public var calls: [String] = []
     var connections = 0
+    var sandbox = FakeSandbox()
   }
 
   /// Listens at the path, in place of a socket that nobody serves.
   ///
   /// - Parameters:
   ///   - versions: of the task API; what it is asked in another one is Unimplemented.
+  ///   - hasSandbox: whether it serves the sandbox API.
   ///   - answers: by the method's name. What is not named succeeds, but Wait, which is never answered.
   /// - Throws: when it cannot listen there.
   public init(
-    at path: String, versions: Set<Int> = [2], answers: [String: Answer] = [:]
+    at path: String, versions: Set<Int> = [2], hasSandbox: Bool = false,
+    answers: [String: Answer] = [:]
   ) throws(TransportError) {
     self.path = path
     address = TransportAddress(rpc: .ttrpc, place: .unix(path: path))
@@ -45,7 +50,7 @@ public final class FakeShim: Sendable {
     listener = try UnixListener(
       bindingTo: TransportAddress(place: .unix(path: path)),
       options: .init(replacing: true, leavesFile: true))
-    let server = server(versions)
+    let server = server(versions, hasSandbox: hasSandbox)
     serving.withLock { task in
       task = Task { [listener, weak self] in
         // Its end is what the tests bring about.
@@ -87,8 +92,22 @@ public final class FakeShim: Sendable {
     await task?.value
   }
 
-  private func server(_ versions: Set<Int>) -> TTRPCServer {
+  /// Ends the sandbox, which whoever waits for it is told. The shim goes on.
+  public func endSandbox(status: UInt32) {
+    state.withLock { state in
+      state.sandbox.state = "SANDBOX_NOTREADY"
+      return state.sandbox.end
+    }.set(status)
+  }
+
+  /// What the sandbox's state is said to be from now on.
+  public func setSandboxState(_ text: String) {
+    state.withLock { $0.sandbox.state = text }
+  }
+
+  private func server(_ versions: Set<Int>, hasSandbox: Bool) -> TTRPCServer {
     var server = TTRPCServer()
+    if hasSandbox { addSandbox(to: &server) }
     for version in versions {
       add("Create", version, to: &server) { (request: Containerd_Task_V3_CreateTaskRequest) in
         (request.id, Containerd_Task_V3_CreateTaskResponse.with { $0.pid = 4242 })
@@ -133,19 +152,38 @@ public final class FakeShim: Sendable {
     _ method: String, _ version: Int, to server: inout TTRPCServer,
     _ respond: @escaping @Sendable (Request) -> (String, Response)
   ) {
-    server.register(RPCMethod(service: "containerd.task.v\(version).Task", name: method)) {
-      [weak self] (request: Request, _) in
-      let (id, response) = respond(request)
-      let answer = self?.state.withLock { state in
-        state.calls.append("v\(version) \(method) \(id)")
-        return state.answers[method]
-      }
-      switch answer {
+    let method = RPCMethod(service: "containerd.task.v\(version).Task", name: method)
+    add(method, as: "v\(version)", to: &server) {
+      respond($0).0
+    } answer: {
+      respond($0).1
+    }
+  }
+
+  /// - Parameter id: what a request is about.
+  func add<Request: Message, Response: Message>(
+    _ method: RPCMethod, as service: String, to server: inout TTRPCServer,
+    id: @escaping @Sendable (Request) -> String,
+    answer respond: @escaping @Sendable (Request) async throws -> Response
+  ) {
+    server.register(method) { [weak self] (request: Request, _) in
+      switch self?.note("\(service) \(method.name) \(id(request))", method.name) {
       case nil, .success: break
       case .failure(let code, let text): throw RPCError(code: code, message: text)
       case .never: try await Task.sleep(for: .seconds(3600))
       }
-      return response
+      return try await respond(request)
     }
+  }
+
+  private func note(_ call: String, _ method: String) -> Answer? {
+    state.withLock { state in
+      state.calls.append(call)
+      return state.answers[method]
+    }
+  }
+
+  func withSandbox<Value: Sendable>(_ body: (inout FakeSandbox) -> Value) -> Value {
+    state.withLock { body(&$0.sandbox) }
   }
 }

@@ -1,4 +1,5 @@
 import Glibc
+import RPCCore
 import ShimTestKit
 import TTRPC
 import Testing
@@ -36,9 +37,9 @@ struct ManagerConnectionsTests {
     try await eventually("1 accepted") { shim.connections == 1 }
     for lease in leases.dropLast() { await connections.release(lease) }
     let last = try #require(leases.last)
-    #expect(last.client.isConnected)
+    #expect(last.connection.isConnected)
     await connections.release(last)
-    #expect(!last.client.isConnected)
+    #expect(!last.connection.isConnected)
     // Its own end is no loss, and neither is the next connection's.
     let again = try await connections.lease(shim.address) { losses.add($0) }
     try await eventually("2 accepted") { shim.connections == 2 }
@@ -63,7 +64,7 @@ struct ManagerConnectionsTests {
     try await eventually("1 accepted") { next.connections == 1 }
     // Leases of the connection that was lost do not count on the new one.
     for lease in leases { await connections.release(lease) }
-    #expect(fresh.client.isConnected)
+    #expect(fresh.connection.isConnected)
     await connections.release(fresh)
     #expect(lost.all == [shim.address.text])
     await next.die()
@@ -92,7 +93,7 @@ struct ManagerConnectionsTests {
     #expect(failures == Array(repeating: ECONNREFUSED, count: 50))
     let shim = try FakeShim(at: path)
     let lease = try await connections.lease(shim.address) { _ in }
-    #expect(lease.client.isConnected)
+    #expect(lease.connection.isConnected)
     await connections.release(lease)
     await shim.die()
   }
@@ -103,7 +104,7 @@ struct ManagerConnectionsTests {
     let losses = Noted<String>()
     let lease = try await connections.lease(shim.address) { losses.add($0) }
     await connections.closeAll()
-    #expect(!lease.client.isConnected)
+    #expect(!lease.connection.isConnected)
     await connections.release(lease)
     let other = try await connections.lease(shim.address) { losses.add($0) }
     await connections.release(other)

@@ -46,10 +46,17 @@ struct ManagerFixture {
   func socket(_ name: String = "shim.sock") -> String { "\(scratch.path)/\(name)" }
 
   func shim(
-    _ name: String = "shim.sock", versions: Set<Int> = [2],
+    _ name: String = "shim.sock", versions: Set<Int> = [2], hasSandbox: Bool = false,
     answers: [String: FakeShim.Answer] = [:]
   ) throws -> FakeShim {
-    try FakeShim(at: socket(name), versions: versions, answers: answers)
+    try FakeShim(
+      at: socket(name), versions: versions, hasSandbox: hasSandbox, answers: answers)
+  }
+
+  /// A shim binary whose `start` answers with a fake shim's address, as one of version 3.
+  func binary(answering shim: FakeShim) throws -> String {
+    try binary(
+      start: #"echo '{"version":3,"address":"unix://\#(shim.path)","protocol":"ttrpc"}'"#)
   }
 
   /// An attach to a sandbox at an address, by its version.

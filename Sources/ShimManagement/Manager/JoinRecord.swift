@@ -16,13 +16,13 @@ public struct JoinRecord: Sendable, Hashable, Codable {
   var shimPID: Int32?
   var shimStartTime: UInt64?
 
-  init(_ task: ShimTask, shim: Int32?) {
+  init(joined: ShimTask.Joined, after duration: Duration, shim: Int32?) {
     if let identity = shim.flatMap({ ProcessIdentity(pid: $0) }) {
       shimPID = identity.pid
       shimStartTime = identity.startTime
     }
-    joined = task.joined.rawValue
-    let (seconds, attoseconds) = task.joinDuration.components
+    self.joined = joined.rawValue
+    let (seconds, attoseconds) = duration.components
     joinMicroseconds = seconds * 1_000_000 + attoseconds / 1_000_000_000_000
   }
 

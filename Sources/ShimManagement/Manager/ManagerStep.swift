@@ -8,6 +8,7 @@ public enum ManagerStep: String, Sendable, Hashable, CaseIterable {
   case sandboxRecorded = "sandbox-recorded"
   case bootstrapRecorded = "bootstrap-recorded"
   case connected = "connected"
+  case sandboxCreated = "sandbox-created"
   case taskCreated = "task-created"
   case taskStarted = "task-started"
   case taskDeleted = "task-deleted"

@@ -11,7 +11,7 @@ actor ShimConnections {
   private struct Entry {
     /// Tells this connection from an earlier one to the same address, whose end is noticed late.
     let generation: UInt64
-    let dial: Task<TTRPCClient, any Error>
+    let dial: Task<RPCLine, any Error>
     let gate = CallGate()
     var users: Int
   }
@@ -19,19 +19,26 @@ actor ShimConnections {
   /// What holds a connection open until it is given back.
   struct Lease: Sendable {
     let key: String
-    let client: TTRPCClient
+    let address: TransportAddress
+    let line: RPCLine
     /// For the calls by which the shim makes containers.
     let gate: CallGate
     fileprivate let generation: UInt64
+
+    var connection: any RPCConnection { line.connection }
   }
 
   private let registry: TransportRegistry
+  private let dialers: RPCDialers
   private let limit: Duration
   private var entries: [String: Entry] = [:]
   private var generations: UInt64 = 0
 
-  init(registry: TransportRegistry, limit: Duration) {
+  init(
+    registry: TransportRegistry, dialers: RPCDialers = RPCDialers([TTRPCDialer()]), limit: Duration
+  ) {
     self.registry = registry
+    self.dialers = dialers
     self.limit = limit
   }
 
@@ -54,7 +61,7 @@ actor ShimConnections {
     entries[key] = entry
     do {
       return Lease(
-        key: key, client: try await entry.dial.value, gate: entry.gate,
+        key: key, address: address, line: try await entry.dial.value, gate: entry.gate,
         generation: entry.generation)
     } catch {
       // Everybody who waited for this dial fails; a later caller dials anew.
@@ -68,15 +75,13 @@ actor ShimConnections {
   ) -> Entry {
     generations += 1
     let generation = generations
-    var configuration = TTRPCClient.Configuration()
-    configuration.onClose = { [weak self] _ in
-      guard let self else { return }
-      Task { await self.closed(key, generation, onLost) }
-    }
-    let dial = Task { [registry, limit, configuration] () throws -> TTRPCClient in
-      try await TTRPCClient.connect(
-        to: address, using: registry, options: ConnectOptions(timeout: limit, tryLimit: limit),
-        configuration: configuration)
+    let dial = Task { [registry, dialers, limit] () throws -> RPCLine in
+      try await dialers.dial(
+        address, using: registry, options: ConnectOptions(timeout: limit, tryLimit: limit)
+      ) { [weak self] _ in
+        guard let self else { return }
+        Task { await self.closed(key, generation, onLost) }
+      }
     }
     return Entry(
       generation: generation, dial: dial, users: 1)
@@ -92,7 +97,7 @@ actor ShimConnections {
     }
     // Forgotten before it is closed: an end that was asked for is no loss.
     entries[lease.key] = nil
-    await lease.client.close()
+    await lease.connection.close()
   }
 
   private func closed(
@@ -109,7 +114,7 @@ actor ShimConnections {
     entries = [:]
     for entry in all.values {
       // A dial that failed left nothing to close.
-      if let client = try? await entry.dial.value { await client.close() }
+      if let line = try? await entry.dial.value { await line.connection.close() }
     }
   }
 }

@@ -13,19 +13,20 @@ extension ShimManager {
   /// The connection that these tasks share has ended without anybody's asking. Who comes first says
   /// so: the connection itself, or whoever gives a task back whose connection is gone.
   func connectionLost(_ key: String) {
-    let lost = tasks(onConnection: key)
+    let lost = holders(onConnection: key)
     guard let first = lost.first else { return }
-    for task in lost { forget(task) }
+    for holder in lost { forget(holder) }
+    let address = first.lease.address
     inBackground { [self] in
-      for task in lost { await task.log?.close() }
-      guard await isDeadSoon(first.address) else {
+      for holder in lost { await holder.log?.close() }
+      guard await isDeadSoon(address) else {
         configuration.logger.warning(
           "connection to a shim was lost, but somebody still answers there; nothing is cleaned up",
-          metadata: ["address": "\(first.address)"])
+          metadata: ["address": "\(address)"])
         return
       }
       for namespace in Set(lost.map(\.namespace)) {
-        await cleanUpDead(namespace: namespace, at: first.address)
+        await cleanUpDead(namespace: namespace, at: address)
       }
     }
   }
@@ -73,23 +74,35 @@ extension ShimManager {
   {
     try await locked(bundle.namespace, bundle.id) { () throws(ShimManagementError) in
       guard try self.find(namespace: bundle.namespace, id: bundle.id) != nil else { return nil }
-      let end = await self.deleteByBinary(bundle, fallback: fallback)
-      await self.removeSocket(of: bundle)
-      try await bundle.delete()
-      self.publish(end, of: bundle)
+      let end = try await self.removeDead(bundle, binary: self.shimBinary(of: bundle) ?? fallback)
       return TaskExit(
         pid: end.pid, status: end.exitStatus, exitedAt: end.hasExitedAt ? end.exitedAt : nil)
     }
   }
 
+  /// Removes the bundle of a task or sandbox whose shim is gone, and reports its end. Under its lock.
+  ///
+  /// - Parameter binary: whose `delete` cleans up; `nil` for none.
+  @discardableResult
+  func removeDead(
+    _ bundle: Bundle, binary: String?
+  ) async throws(ShimManagementError) -> Containerd_Task_V3_DeleteResponse {
+    let end = await deleteByBinary(bundle, binary)
+    let isSandbox = SandboxFile.isThere(in: bundle)
+    await removeSocket(of: bundle)
+    try await bundle.delete()
+    if isSandbox { publishSandboxExit(end, of: bundle) } else { publish(end, of: bundle) }
+    return end
+  }
+
   private func deleteByBinary(
-    _ bundle: Bundle, fallback: String?
+    _ bundle: Bundle, _ binary: String?
   ) async -> Containerd_Task_V3_DeleteResponse {
     var unknown = Containerd_Task_V3_DeleteResponse()
     // containerd's number for "ended, nobody knows how".
     unknown.exitStatus = 255
     unknown.exitedAt = .current
-    guard let recorded = shimBinary(of: bundle) ?? fallback else { return unknown }
+    guard let recorded = binary else { return unknown }
     do {
       // It is run as who we are: what was safe when it was recorded must be safe still.
       return try await launcher.delete(binary: locate(recorded), bundle: bundle)
@@ -131,6 +144,14 @@ extension ShimManager {
     publish(deleted, topic: EventTopic.taskDelete, of: bundle)
   }
 
+  private func publishSandboxExit(_ end: Containerd_Task_V3_DeleteResponse, of bundle: Bundle) {
+    var exit = Containerd_Events_SandboxExit()
+    exit.sandboxID = bundle.id
+    exit.exitStatus = end.exitStatus
+    exit.exitedAt = end.exitedAt
+    publish(exit, topic: EventTopic.sandboxExit, of: bundle)
+  }
+
   private func publish(_ event: some Message, topic: String, of bundle: Bundle) {
     // Its one error is a message of more than 2 GiB.
     guard let packed = try? TypeURL.pack(event) else { return }
@@ -142,7 +163,7 @@ extension ShimManager {
   /// Whether nobody listens at the address any more, asked about a connection that was just lost. A
   /// process that is killed closes its descriptors one by one: for a moment the connection is gone
   /// and the listener is not.
-  private func isDeadSoon(_ address: TransportAddress) async -> Bool {
+  func isDeadSoon(_ address: TransportAddress) async -> Bool {
     for pause in [10, 40, 150, 800] {
       if await isDead(address) { return true }
       // A cleanup is nobody's to cancel; if it were, the last answer would come sooner.

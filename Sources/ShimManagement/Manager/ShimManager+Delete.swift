@@ -4,7 +4,6 @@ internal import Glibc
 internal import Logging
 internal import ProcessSupervision
 internal import RPCCore
-internal import TTRPC
 internal import TransportCore
 
 extension ShimManager {
@@ -18,7 +17,11 @@ extension ShimManager {
   /// - Throws: what the shim said; nothing is removed then, and deleting can be tried again.
   @discardableResult
   public func delete(_ task: ShimTask) async throws(ShimManagementError) -> TaskExit? {
-    try await locked(task.namespace, task.id) { () throws(ShimManagementError) in
+    if SandboxFile.isThere(in: task.bundle) {
+      try await deleteSandbox(task)
+      return nil
+    }
+    return try await locked(task.namespace, task.id) { () throws(ShimManagementError) in
       try self.requireNoTasks(inSandbox: task.id, of: task.namespace)
       let exit = try await self.deleteInShim(task)
       self.configuration.onStep(.taskDeleted)
@@ -32,6 +35,14 @@ extension ShimManager {
       self.configuration.onStep(.bundleDeleted)
       return exit
     }
+  }
+
+  /// What was taken up as a task is a sandbox of the sandbox API: its shim knows no task of that name.
+  private func deleteSandbox(_ task: ShimTask) async throws(ShimManagementError) {
+    try requireNoTasks(inSandbox: task.id, of: task.namespace)
+    let sandbox = try await loadSandbox(namespace: task.namespace, id: task.id)
+    await release(task)
+    try await shutDown(sandbox)
   }
 
   /// A sandbox is not deleted under its tasks. Attaching holds the sandbox's lock, so none can join

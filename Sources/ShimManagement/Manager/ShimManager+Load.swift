@@ -152,7 +152,8 @@ extension ShimManager {
     let files = BundleFiles(path: bundle.path)
     var report = Report(
       id: bundle.id, namespace: bundle.namespace, sandboxID: sandboxID(of: bundle),
-      isSandbox: SandboxMark.isSandbox(bundle), address: nil, version: nil,
+      isSandbox: SandboxFile.isThere(in: bundle) || SandboxMark.isSandbox(bundle), address: nil,
+      version: nil,
       joined: JoinRecord.read(from: files), condition: .alive,
       state: nil)
     do {

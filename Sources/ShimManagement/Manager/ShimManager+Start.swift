@@ -3,7 +3,6 @@ internal import Logging
 internal import RPCCore
 internal import ShimProtocol
 public import SwiftProtobuf
-internal import TTRPC
 internal import TransportCore
 
 extension ShimManager {
@@ -115,15 +114,15 @@ extension ShimManager {
   ) async {
     await inBackground { [self] in
       do {
-        let client = try await TTRPCClient.connect(
-          to: address, using: configuration.registry,
+        let line = try await configuration.dialers.dial(
+          address, using: configuration.registry,
           options: ConnectOptions(timeout: configuration.limits.query))
         let limit = configuration.limits.shutdown
-        _ = try await TaskClient(caller: client, version: version, namespace: bundle.namespace)
+        _ = try await TaskClient(line: line, version: version, namespace: bundle.namespace)
           .negotiating { task throws(RPCError) in
             try await task.shutdown(bundle.id, now: true, timeout: limit)
           }
-        await client.close()
+        await line.connection.close()
       } catch {
         configuration.logger.debug(
           "a shim that was started could not be told to end",

@@ -4,7 +4,7 @@ internal import ProcessSupervision
 internal import ShimProtocol
 internal import SwiftProtobuf
 internal import Synchronization
-internal import TTRPC
+internal import RPCCore
 internal import TransportCore
 
 /// Starts shims, attaches tasks to sandboxes whose shim already runs, and cleans up after both.
@@ -20,8 +20,8 @@ public final class ShimManager: Sendable {
   private let state = Mutex(State())
 
   private struct State {
-    /// By identity: a process may take up the same task more than once.
-    var tasks: [ObjectIdentifier: ShimTask] = [:]
+    /// By identity: a process may take up the same task or sandbox more than once.
+    var holders: [ObjectIdentifier: any LineHolder] = [:]
     var cleanups: [Int: Task<Void, Never>] = [:]
     var cleanupsSoFar = 0
   }
@@ -32,7 +32,8 @@ public final class ShimManager: Sendable {
     self.configuration = configuration
     self.launcher = ShimLauncher(configuration: configuration)
     self.connections = ShimConnections(
-      registry: configuration.registry, limit: configuration.limits.connect)
+      registry: configuration.registry, dialers: configuration.dialers,
+      limit: configuration.limits.connect)
   }
 
   /// The events that the manager itself publishes: the end of a task whose shim died before it could
@@ -49,33 +50,35 @@ public final class ShimManager: Sendable {
 
   /// Gives a task's share of its connection back, and leaves the task as it is. If the connection is
   /// gone, what a dead shim left is cleaned up (``settle()`` waits for that).
-  public func release(_ task: ShimTask) async {
-    // A call fails a moment before the connection's own word of its end is out.
-    if !task.connection.isConnected { connectionLost(task.lease.key) }
-    guard forget(task) else { return }
-    await letGo(of: task)
-  }
+  public func release(_ task: ShimTask) async { await giveBack(task) }
 
   // MARK: - What the operations share
 
-  func adopt(_ task: ShimTask) {
-    state.withLock { $0.tasks[ObjectIdentifier(task)] = task }
+  func giveBack(_ holder: some LineHolder) async {
+    // A call fails a moment before the connection's own word of its end is out.
+    if !holder.lease.connection.isConnected { connectionLost(holder.lease.key) }
+    guard forget(holder) else { return }
+    await letGo(of: holder)
   }
 
-  /// - Returns: whether this process still knew the task. Who is told yes owns its end.
+  func adopt(_ holder: some LineHolder) {
+    state.withLock { $0.holders[ObjectIdentifier(holder)] = holder }
+  }
+
+  /// - Returns: whether this process still knew the holder. Who is told yes owns its end.
   @discardableResult
-  func forget(_ task: ShimTask) -> Bool {
-    state.withLock { $0.tasks.removeValue(forKey: ObjectIdentifier(task)) != nil }
+  func forget(_ holder: any LineHolder) -> Bool {
+    state.withLock { $0.holders.removeValue(forKey: ObjectIdentifier(holder)) != nil }
   }
 
-  /// Gives back what a task holds: its share of the connection, and its shim's log.
-  func letGo(of task: ShimTask) async {
-    await connections.release(task.lease)
-    await task.log?.close()
+  /// Gives back what a task or sandbox holds: its share of the connection, and its shim's log.
+  func letGo(of holder: some LineHolder) async {
+    await connections.release(holder.lease)
+    await holder.log?.close()
   }
 
-  func tasks(onConnection key: String) -> [ShimTask] {
-    state.withLock { $0.tasks.values.filter { $0.lease.key == key } }
+  func holders(onConnection key: String) -> [any LineHolder] {
+    state.withLock { $0.holders.values.filter { $0.lease.key == key } }
   }
 
   /// Runs a cleanup that nobody's cancellation stops, and that `settle` waits for.
@@ -130,8 +133,10 @@ public final class ShimManager: Sendable {
         // A shim that accepts and never answers is found out here, and not by its first Create.
         let shim = try await task.probe(within: configuration.limits.connect)
         try write(JoinRecord.file, of: bundle) { () throws(ShimProtocolError) in
-          try JoinRecord(task, shim: joined == .started ? shim : nil)
-            .write(to: BundleFiles(path: bundle.path))
+          try JoinRecord(
+            joined: joined, after: task.joinDuration, shim: joined == .started ? shim : nil
+          )
+          .write(to: BundleFiles(path: bundle.path))
         }
       }
       adopt(task)

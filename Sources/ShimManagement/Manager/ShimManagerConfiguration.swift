@@ -1,4 +1,6 @@
 public import Logging
+public import RPCCore
+internal import TTRPC
 public import TransportCore
 
 extension ShimManager {
@@ -7,6 +9,8 @@ extension ShimManager {
     public var directory: StateDirectory
     /// The connectors for shims' addresses.
     public var registry: TransportRegistry
+    /// The protocols that shims are spoken to in. ttrpc alone unless given.
+    public var dialers: RPCDialers
     /// What shims are told as the daemon's address. runc's shim hashes it into its socket's name, so
     /// it must stay the same for a state directory.
     public var daemonAddress: String
@@ -24,7 +28,8 @@ extension ShimManager {
     public var onStep: @Sendable (ManagerStep) -> Void
 
     public init(
-      directory: StateDirectory, registry: TransportRegistry, daemonAddress: String? = nil,
+      directory: StateDirectory, registry: TransportRegistry, dialers: RPCDialers? = nil,
+      daemonAddress: String? = nil,
       eventsAddress: String? = nil, environment: [String: String] = [:],
       publishBinary: String = "/bin/true",
       debug: Bool = false, limits: Limits = Limits(),
@@ -33,6 +38,7 @@ extension ShimManager {
     ) {
       self.directory = directory
       self.registry = registry
+      self.dialers = dialers ?? RPCDialers([TTRPCDialer()])
       self.daemonAddress = daemonAddress ?? "\(directory.state)/hawsepipe.sock"
       self.eventsAddress = eventsAddress ?? directory.eventsSocket
       self.environment = environment

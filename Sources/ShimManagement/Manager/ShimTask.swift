@@ -4,14 +4,13 @@ public import RPCCore
 internal import ShimProtocol
 internal import SwiftProtobuf
 internal import Synchronization
-public import TTRPC
 public import TransportCore
 
 /// A task's line to the shim that serves it: its own, or its sandbox's.
 ///
 /// It holds its share of the connection until ``ShimManager/delete(_:)`` or
 /// ``ShimManager/release(_:)``.
-public final class ShimTask: Sendable {
+public final class ShimTask: Sendable, LineHolder {
   /// How the task came to its shim.
   public enum Joined: String, Sendable, Hashable {
     /// A shim was started for it.
@@ -33,11 +32,16 @@ public final class ShimTask: Sendable {
   /// From the request until the connection stood.
   public let joinDuration: Duration
 
-  let lease: ShimConnections.Lease
   /// The log of the shim that was started for this task, read for as long as this is held.
   let log: ShimLog?
   private let manager: ShimManager.Configuration
-  private let agreed: Mutex<TaskClient<TTRPCClient>>
+  private let way: Mutex<Way>
+
+  /// The connection that is used now, and what is spoken over it.
+  private struct Way {
+    var lease: ShimConnections.Lease
+    var client: TaskClient<RPCLine>
+  }
 
   public var id: String { bundle.id }
   public var namespace: String { bundle.namespace }
@@ -45,18 +49,20 @@ public final class ShimTask: Sendable {
   /// know 3.
   public var version: Int { client.version }
   /// The task service, in the version that is spoken.
-  public var client: TaskClient<TTRPCClient> { agreed.withLock { $0 } }
-  public var connection: TTRPCClient { lease.client }
+  public var client: TaskClient<RPCLine> { way.withLock { $0.client } }
+  /// The connection to the shim, which its other tasks share.
+  public var connection: any RPCConnection { lease.connection }
+  var lease: ShimConnections.Lease { way.withLock { $0.lease } }
 
   init(
     bundle: Bundle, sandboxID: String?, joined: Joined, params: BootstrapParams,
     address: TransportAddress, joinDuration: Duration, lease: ShimConnections.Lease,
     log: ShimLog?, manager: ShimManager.Configuration
   ) throws(ShimManagementError) {
-    let service: TaskClient<TTRPCClient>
+    let service: TaskClient<RPCLine>
     do {
       service = try TaskClient(
-        caller: lease.client, version: params.version, namespace: bundle.namespace)
+        line: lease.line, version: params.version, namespace: bundle.namespace)
     } catch {
       throw ShimManagementError(
         code: .attachFailed, message: "cannot talk to the shim of \(bundle.id) at \(address)",
@@ -67,10 +73,9 @@ public final class ShimTask: Sendable {
     self.joined = joined
     self.address = address
     self.joinDuration = joinDuration
-    self.lease = lease
     self.log = log
     self.manager = manager
-    self.agreed = Mutex(service)
+    self.way = Mutex(Way(lease: lease, client: service))
   }
 
   /// Makes a call and says, when it fails, what failed on what.
@@ -80,7 +85,7 @@ public final class ShimTask: Sendable {
   ///   when the shim did not answer, else `.callFailed`; the cause is the ``RPCError``.
   public func call<Result: Sendable>(
     _ action: String,
-    _ body: @Sendable (TaskClient<TTRPCClient>) async throws(RPCError) -> Result
+    _ body: @Sendable (TaskClient<RPCLine>) async throws(RPCError) -> Result
   ) async throws(ShimManagementError) -> Result {
     do {
       return try await body(client)
@@ -171,7 +176,7 @@ public final class ShimTask: Sendable {
   /// Makes a call by which the shim makes a container, when it may: a shim of containerd 1.x is asked
   /// for one at a time (``CallGate`` says why).
   private func inTurn<Value: Sendable>(
-    _ client: TaskClient<TTRPCClient>, _ body: @Sendable () async throws(RPCError) -> Value
+    _ client: TaskClient<RPCLine>, _ body: @Sendable () async throws(RPCError) -> Value
   ) async throws(RPCError) -> Value {
     try await lease.gate.pass(
       width: client.version < 3 ? 1 : manager.limits.concurrentStarts,
@@ -180,13 +185,13 @@ public final class ShimTask: Sendable {
 
   private func negotiating<Value: Sendable>(
     _ action: String,
-    _ body: @Sendable (TaskClient<TTRPCClient>) async throws(RPCError) -> Value
+    _ body: @Sendable (TaskClient<RPCLine>) async throws(RPCError) -> Value
   ) async throws(ShimManagementError) -> Value {
     let client = client
     do {
       let (agreed, value) = try await client.negotiating(body)
       if agreed.version != client.version {
-        self.agreed.withLock { $0 = agreed }
+        way.withLock { $0.client = agreed }
         rememberVersion()
       }
       return value
@@ -210,21 +215,8 @@ public final class ShimTask: Sendable {
   }
 
   private func failure(of action: String, _ error: RPCError) -> ShimManagementError {
-    let subject = sandboxID.map { "task \(id) in sandbox \($0)" } ?? "task \(id)"
-    switch error.reason {
-    case .connectionClosed:
-      return ShimManagementError(
-        code: .shimDied,
-        message: "cannot \(action) \(subject): the connection to its shim at \(address) was lost",
-        hint: "The shim ended or was killed; what it left is cleaned up.", cause: error)
-    case .deadline:
-      return ShimManagementError(
-        code: .timedOut,
-        message: "cannot \(action) \(subject): its shim at \(address) does not answer",
-        hint: "Run hawse sandbox rm --force to remove a sandbox whose shim is mute.", cause: error)
-    default:
-      return ShimManagementError(
-        code: .callFailed, message: "cannot \(action) \(subject)", cause: error)
-    }
+    ShimManagementError(
+      action: action, subject: sandboxID.map { "task \(id) in sandbox \($0)" } ?? "task \(id)",
+      address: address, error)
   }
 }

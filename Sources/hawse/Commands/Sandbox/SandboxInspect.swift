@@ -1,5 +1,6 @@
 import ArgumentParser
 import ContainerdClient
+import RPCCore
 import ShimManagement
 import TTRPC
 
