@@ -211,7 +211,9 @@ let package = Package(
     .executableTarget(
       name: "hawse",
       dependencies: [
-        "ContainerdAPI", "ContainerdClient", "GRPCTransport", "Hawsepipe", "JSON", "LinuxSystem",
+        "ContainerdAPI", "ContainerdClient", "FileDescriptorTransport", "GRPCTransport",
+        "Hawsepipe",
+        "JSON", "LinuxSystem",
         "RPCCore", "SandboxControl", "ShimManagement", "ShimProtocol", "TLSTransport", "TTRPC",
         "TransportCore",
         "TransportRelay", argumentParser,

@@ -200,11 +200,13 @@ struct ControllerServiceTests {
     #expect(await code { _ = try await fixture.status("pod") } == .notFound)
   }
 
-  @Test("who calls without a namespace, or with one that is none, learns it", arguments: [
-    (nil, "pod", RPCCode.failedPrecondition), ("", "pod", .failedPrecondition),
-    ("../x", "pod", .invalidArgument), ("k8s.io", "../x", .invalidArgument),
-    ("k8s.io", "", .invalidArgument), ("other", "pod", .invalidArgument),
-  ] as [(String?, String, RPCCode)])
+  @Test(
+    "who calls without a namespace, or with one that is none, learns it",
+    arguments: [
+      (nil, "pod", RPCCode.failedPrecondition), ("", "pod", .failedPrecondition),
+      ("../x", "pod", .invalidArgument), ("k8s.io", "../x", .invalidArgument),
+      ("k8s.io", "", .invalidArgument), ("other", "pod", .invalidArgument),
+    ] as [(String?, String, RPCCode)])
   func atTheDoor(_ namespace: String?, _ id: String, _ expected: RPCCode) async throws {
     let fixture = try ControlFixture(namespaces: ["k8s.io"])
     var options = RPCCallOptions()
@@ -228,12 +230,13 @@ struct ControllerServiceTests {
   @Test("requests that cannot be meant are refused")
   func badRequests() async throws {
     let fixture = try ControlFixture()
-    let changes: [@Sendable (inout Containerd_Services_Sandbox_V1_ControllerCreateRequest) -> Void] =
-      [
-        { $0.netnsPath = "relative" }, { $0.netnsPath = "/a/../b" },
-        { $0.sandbox.sandboxID = "other" }, { $0.sandbox.runtime.name = "a\0b" },
-        { $0.rootfs = .init(repeating: .init(), count: 1025) },
-      ]
+    let changes:
+      [@Sendable (inout Containerd_Services_Sandbox_V1_ControllerCreateRequest) -> Void] =
+        [
+          { $0.netnsPath = "relative" }, { $0.netnsPath = "/a/../b" },
+          { $0.sandbox.sandboxID = "other" }, { $0.sandbox.runtime.name = "a\0b" },
+          { $0.rootfs = .init(repeating: .init(), count: 1025) },
+        ]
     for change in changes {
       var request = ControlFixture.request("pod")
       change(&request)

@@ -129,11 +129,13 @@ struct RestartTests {
     try await fixture.shutdown("pod")
   }
 
-  @Test("damaged records are told, kept, and answered with their fault", arguments: [
-    ("", "not JSON"), ("{}", "\"version\" is missing"), ("{\"version\":2}", "version 2"),
-    ("[1]", "\"version\" is missing"),
-    ("{\"version\":1,\"namespace\":\"k8s.io\",\"id\":\"x\"}", "another sandbox"),
-  ])
+  @Test(
+    "damaged records are told, kept, and answered with their fault",
+    arguments: [
+      ("", "not JSON"), ("{}", "\"version\" is missing"), ("{\"version\":2}", "version 2"),
+      ("[1]", "\"version\" is missing"),
+      ("{\"version\":1,\"namespace\":\"k8s.io\",\"id\":\"x\"}", "another sandbox"),
+    ])
   func damaged(_ text: String, _ fault: String) async throws {
     let before = try ControlFixture()
     try await before.create("good")

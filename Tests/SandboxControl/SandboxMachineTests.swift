@@ -109,9 +109,11 @@ struct SandboxMachineTests {
     #expect(try machine.start() == .isRunning(Self.instance))
   }
 
-  @Test("a stop that fails leaves the sandbox as it was", arguments: [
-    SandboxMachine.State.created, .running, .unknown,
-  ])
+  @Test(
+    "a stop that fails leaves the sandbox as it was",
+    arguments: [
+      SandboxMachine.State.created, .running, .unknown,
+    ])
   func stopFails(_ state: SandboxMachine.State) throws {
     var machine = try Self.machine(in: state)
     _ = try machine.stop()
@@ -129,9 +131,11 @@ struct SandboxMachineTests {
     #expect(machine.exit == first)
   }
 
-  @Test("what was lost and found goes on as it was", arguments: [
-    SandboxMachine.State.created, .running,
-  ])
+  @Test(
+    "what was lost and found goes on as it was",
+    arguments: [
+      SandboxMachine.State.created, .running,
+    ])
   func found(_ state: SandboxMachine.State) throws {
     var machine = try Self.machine(in: state)
     machine.lost()

@@ -139,7 +139,8 @@ public struct RemoteDriver: SandboxDriver {
         return nil
       }
       throw SandboxControlError(
-        code: .unreachable, message: "sandbox \(order.name) cannot be reached at "
+        code: .unreachable,
+        message: "sandbox \(order.name) cannot be reached at "
           + "\(endpoint.address)", cause: error)
     }
     do throws(SandboxControlError) {
