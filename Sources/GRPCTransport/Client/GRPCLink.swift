@@ -128,7 +128,7 @@
     }
 
     /// TLS without an agreement on `h2` is not gRPC's (RFC 9113, 3.3).
-    private static func checkApplicationProtocol(
+    static func checkApplicationProtocol(
       of peer: PeerIdentity
     ) throws(AttemptFailure) {
       guard let tls = peer.tls, tls.alpn != "h2" else { return }

@@ -9,7 +9,7 @@ extension TransportError {
       switch last.phase {
       case .tls: error.hint = "see whether the peer speaks TLS there, or give it longer: --timeout"
       case .probe:
-        error.hint = "see whether the peer speaks ttrpc there, or give it longer: --timeout"
+        error.hint = "see which protocol the peer speaks there, or give it longer: --timeout"
       default: error.hint = "see whether the peer is alive, or give it longer: --timeout"
       }
     }
