@@ -91,7 +91,7 @@
         let serving = Task { try await TTRPCServer().run(on: listener) }
         defer { serving.cancel() }
         let result = try await bench.run(
-          "hawse", "call", "--connect-timeout", "5", "grpc+\(address)", Self.method)
+          "hawse", "call", "--connect-timeout", "1", "grpc+\(address)", Self.method)
         expectError(result, code: 1, ["no gRPC at", "ttrpc"])
         serving.cancel()
         _ = await serving.result

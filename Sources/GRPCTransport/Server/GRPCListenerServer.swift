@@ -25,7 +25,9 @@
       /// How many calls of one connection may be open at once; peers are told so in SETTINGS, and
       /// keep further calls back. One that waits for a task's end is open all that time.
       public var maximumStreams: Int
-      /// The largest message that is taken and sent, in bytes. 16 MiB, as containerd has it.
+      /// The largest message that is taken and sent, in bytes. 16 MiB, as containerd has it. A
+      /// larger one is answered ResourceExhausted; the call of one that is larger by more than
+      /// 4 MiB is reset, since nothing of it may be kept.
       public var maximumMessageBytes: Int
       /// HTTP/2's flow control window of each call, in bytes.
       public var windowSize: Int
@@ -126,8 +128,25 @@
         minPingIntervalWithoutCalls: configuration.minimumPingInterval, allowWithoutCalls: true)
       config.http2.targetWindowSize = configuration.windowSize
       config.http2.maxConcurrentStreams = configuration.maximumStreams
-      config.rpc.maxRequestPayloadSize = configuration.maximumMessageBytes
+      config.rpc.maxRequestPayloadSize = configuration.maximumMessageBytes + (4 << 20)
+      config.channelDebuggingCallbacks.onAcceptHTTP2Stream = { stream in
+        stream.eventLoop.makeCompletedFuture {
+          try stream.pipeline.syncOperations.addHandler(DrainingShield(), position: .first)
+        }
+      }
       return config
+    }
+  }
+
+  /// Keeps the news that the connection is to end behind its last call from its calls, which the
+  /// library would cancel at once.
+  private final class DrainingShield: ChannelInboundHandler {
+    typealias InboundIn = NIOAny
+    typealias InboundOut = NIOAny
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+      if event is ChannelShouldQuiesceEvent { return }
+      context.fireUserInboundEventTriggered(event)
     }
   }
 

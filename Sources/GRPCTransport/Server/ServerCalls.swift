@@ -41,7 +41,7 @@
           method: entry.method, peer: peer, metadata: metadata.custom, timeout: metadata.timeout)
         switch entry.handler {
         case .unary(let handler):
-          let request = try await Self.only(&requests)
+          let request = try await only(&requests, entry.method)
           let response = try await outcome(entry, context) {
             try await handler(request, context)
           }.get()
@@ -49,7 +49,8 @@
           await finish(stream.outbound, [.metadata([:]), .message(Bytes(response))], nil)
         case .stream(_, let handler):
           try await serve(
-            stream.outbound, Requests(requests), entry, context, handler)
+            stream.outbound, Requests(requests, entry.method, maximumMessageBytes), entry, context,
+            handler)
         }
       } catch {
         await finish(stream.outbound, [], RPCError(error))
@@ -57,7 +58,9 @@
     }
 
     /// The one message of a unary call.
-    private static func only(_ requests: inout Inbound.AsyncIterator) async throws -> ByteBuffer {
+    private func only(
+      _ requests: inout Inbound.AsyncIterator, _ method: RPCMethod
+    ) async throws -> ByteBuffer {
       guard case .message(let bytes)? = try await requests.next() else {
         throw RPCError(
           code: .internal, message: "the call came without a message", reason: .protocolViolation)
@@ -67,7 +70,18 @@
           code: .internal, message: "the call came with more than one message",
           reason: .protocolViolation)
       }
+      try Self.check(bytes, method, maximumMessageBytes)
       return bytes.asBuffer
+    }
+
+    /// The library lets somewhat larger ones through, so that they can be answered.
+    static func check(_ request: Bytes, _ method: RPCMethod, _ most: Int) throws(RPCError) {
+      guard request.count <= most else {
+        throw RPCError(
+          code: .resourceExhausted,
+          message: "\(method): a message of \(request.count) bytes is larger than the \(most) that "
+            + "this side takes", reason: .oversize)
+      }
     }
 
     func check(_ response: ByteBuffer, _ method: RPCMethod) throws(RPCError) {
@@ -155,17 +169,25 @@
   /// @unchecked: it is made by one task and used by one other from then on.
   private final class Requests: @unchecked Sendable {
     private var iterator: ServerCalls.Inbound.AsyncIterator
+    private let method: RPCMethod
+    private let most: Int
 
-    init(_ iterator: ServerCalls.Inbound.AsyncIterator) { self.iterator = iterator }
+    init(_ iterator: ServerCalls.Inbound.AsyncIterator, _ method: RPCMethod, _ most: Int) {
+      self.iterator = iterator
+      self.method = method
+      self.most = most
+    }
 
     func pump(into inbox: StreamInbox) async {
       do {
         while let part = try await iterator.next() {
-          if case .message(let bytes) = part { await inbox.deliver(bytes.asBuffer) }
+          guard case .message(let bytes) = part else { continue }
+          try ServerCalls.check(bytes, method, most)
+          await inbox.deliver(bytes.asBuffer)
         }
         inbox.end(Task.isCancelled ? .failure(.streamCancelled) : .success(()))
       } catch {
-        inbox.end(.failure(.streamCancelled))
+        inbox.end(.failure(error as? RPCError ?? .streamCancelled))
       }
     }
   }
