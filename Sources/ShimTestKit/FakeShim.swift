@@ -30,6 +30,7 @@ public final class FakeShim: Sendable {
     var answers: [String: Answer]
     public var calls: [String] = []
     var connections = 0
+    var pids: [UInt32] = [4242]
     var sandbox = FakeSandbox()
   }
 
@@ -81,6 +82,9 @@ public final class FakeShim: Sendable {
   public func answer(_ method: String, with answer: Answer) {
     state.withLock { $0.answers[method] = answer }
   }
+
+  /// What it says from now on that the processes of every task are.
+  public func setPids(_ pids: [UInt32]) { state.withLock { $0.pids = pids } }
 
   /// Ends as a killed shim does: every connection is lost, and the socket's file refuses.
   public func die() async {
@@ -134,6 +138,15 @@ public final class FakeShim: Sendable {
           Containerd_Task_V3_DeleteResponse.with {
             $0.pid = 4242
             $0.exitStatus = 7
+          }
+        )
+      }
+      add("Pids", version, to: &server) { [weak self] (request: Containerd_Task_V3_PidsRequest) in
+        let pids = self?.state.withLock { $0.pids } ?? []
+        return (
+          request.id,
+          Containerd_Task_V3_PidsResponse.with {
+            $0.processes = pids.map { pid in .with { $0.pid = pid } }
           }
         )
       }

@@ -1,4 +1,5 @@
 internal import FoundationEssentials
+internal import Glibc
 internal import ProcessSupervision
 internal import ShimProtocol
 
@@ -15,11 +16,19 @@ public struct JoinRecord: Sendable, Hashable, Codable {
   /// boot, which tells it from a later process of the same pid.
   var shimPID: Int32?
   var shimStartTime: UInt64?
+  /// The process that made the bundle, told apart in the same way: while it runs, a task that its shim
+  /// does not know is about to be created.
+  var makerPID: Int32?
+  var makerStartTime: UInt64?
 
   init(joined: ShimTask.Joined, after duration: Duration, shim: Int32?) {
     if let identity = shim.flatMap({ ProcessIdentity(pid: $0) }) {
       shimPID = identity.pid
       shimStartTime = identity.startTime
+    }
+    if let maker = ProcessIdentity(pid: getpid()) {
+      makerPID = maker.pid
+      makerStartTime = maker.startTime
     }
     self.joined = joined.rawValue
     let (seconds, attoseconds) = duration.components
@@ -30,6 +39,11 @@ public struct JoinRecord: Sendable, Hashable, Codable {
   var shim: ProcessIdentity? {
     guard let shimPID, let shimStartTime else { return nil }
     return ProcessIdentity(pid: shimPID, startTime: shimStartTime)
+  }
+
+  var maker: ProcessIdentity? {
+    guard let makerPID, let makerStartTime else { return nil }
+    return ProcessIdentity(pid: makerPID, startTime: makerStartTime)
   }
 
   func write(to files: BundleFiles) throws(ShimProtocolError) {

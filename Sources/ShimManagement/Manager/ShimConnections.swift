@@ -48,7 +48,8 @@ actor ShimConnections {
   /// - Parameter onLost: called once, with the connection's key, when it ends though somebody still
   ///   uses it. Only that of the caller who dials is kept.
   func lease(
-    _ address: TransportAddress, onLost: @escaping @Sendable (String) -> Void
+    _ address: TransportAddress, within limit: Duration? = nil,
+    onLost: @escaping @Sendable (String) -> Void
   ) async throws -> Lease {
     let key = address.text
     let entry: Entry
@@ -56,7 +57,7 @@ actor ShimConnections {
       open.users += 1
       entry = open
     } else {
-      entry = dial(address, key: key, onLost: onLost)
+      entry = dial(address, key: key, within: limit ?? self.limit, onLost: onLost)
     }
     entries[key] = entry
     do {
@@ -71,11 +72,12 @@ actor ShimConnections {
   }
 
   private func dial(
-    _ address: TransportAddress, key: String, onLost: @escaping @Sendable (String) -> Void
+    _ address: TransportAddress, key: String, within limit: Duration,
+    onLost: @escaping @Sendable (String) -> Void
   ) -> Entry {
     generations += 1
     let generation = generations
-    let dial = Task { [registry, dialers, limit] () throws -> RPCLine in
+    let dial = Task { [registry, dialers] () throws -> RPCLine in
       try await dialers.dial(
         address, using: registry, options: ConnectOptions(timeout: limit, tryLimit: limit)
       ) { [weak self] _ in

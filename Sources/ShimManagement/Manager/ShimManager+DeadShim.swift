@@ -66,13 +66,17 @@ extension ShimManager {
 
   /// Cleans up after one task whose shim is gone. Whoever comes second finds nothing to do.
   ///
-  /// - Parameter fallback: the shim binary to use when the bundle does not name one.
+  /// - Parameters:
+  ///   - fallback: the shim binary to use when the bundle does not name one.
+  ///   - limit: how long to wait for who works on the same; `nil`: ``Limits/lock``.
   /// - Returns: the end that was reported; `nil` if somebody else had cleaned up.
   @discardableResult
-  func cleanUpDead(_ bundle: Bundle, fallback: String?) async throws(ShimManagementError)
-    -> TaskExit?
-  {
-    try await locked(bundle.namespace, bundle.id) { () throws(ShimManagementError) in
+  func cleanUpDead(
+    _ bundle: Bundle, fallback: String?, lock limit: Duration? = nil
+  ) async throws(ShimManagementError) -> TaskExit? {
+    try await configuration.directory.withLock(
+      namespace: bundle.namespace, id: bundle.id, timeout: limit ?? configuration.limits.lock
+    ) { () throws(ShimManagementError) in
       guard try self.find(namespace: bundle.namespace, id: bundle.id) != nil else { return nil }
       let end = try await self.removeDead(bundle, binary: self.shimBinary(of: bundle) ?? fallback)
       return TaskExit(

@@ -97,11 +97,13 @@ public final class ShimManager: Sendable {
   }
 
   /// Connects to a shim, by the connection that is there or a new one.
+  ///
+  /// - Parameter limit: how long a new one may take; `nil`: ``Limits/connect``.
   func lease(
-    _ address: TransportAddress, for subject: String
+    _ address: TransportAddress, for subject: String, within limit: Duration? = nil
   ) async throws(ShimManagementError) -> ShimConnections.Lease {
     do {
-      return try await connections.lease(address) { [weak self] key in
+      return try await connections.lease(address, within: limit) { [weak self] key in
         self?.connectionLost(key)
       }
     } catch let error as TransportError {

@@ -70,6 +70,11 @@ extension ShimManager {
     /// Another process that holds the lock of the same task or sandbox.
     public var lock: Duration = .seconds(60)
 
+    /// One bundle of those that a start finds: its shim's answers, all in all.
+    public var load: Duration = .seconds(5)
+    /// How many bundles a start looks at at once.
+    public var concurrentLoads = 64
+
     /// How many creates and starts a shim of version 3 is asked for at once; more wait in line, each
     /// for at most ``change``. One of version 2 is asked for one at a time.
     public var concurrentStarts = 16

@@ -126,7 +126,7 @@ public final class ShimTask: Sendable, LineHolder {
     try await connect(within: manager.limits.query)
   }
 
-  private func connect(
+  func connect(
     within limit: Duration
   ) async throws(ShimManagementError) -> ShimConnection {
     try await negotiating("reach the shim of") { client throws(RPCError) in

@@ -3,6 +3,7 @@
 //
 //	sandbox-peer serve PROTOCOL PLACE [TLS]         prints "listening"; SIGTERM ends it
 //	sandbox-peer drive PROTOCOL PLACE [TLS] LINE... carries out each LINE over one connection
+//	sandbox-peer events PLACE                       a daemon that prints the events of shims
 //	sandbox-peer storm PROTOCOL PLACE COUNT         COUNT connections one after the other, a call on each
 //
 // PROTOCOL is grpc or ttrpc. PLACE is unix:PATH, tcp:HOST:PORT, vsock:PORT (serve) or vsock:CID:PORT (drive).
@@ -19,6 +20,10 @@ import (
 )
 
 func main() {
+	if len(os.Args) == 3 && os.Args[1] == "events" {
+		printEvents(os.Args[2])
+		return
+	}
 	if len(os.Args) < 4 || os.Args[2] != "grpc" && os.Args[2] != "ttrpc" {
 		fail("usage: sandbox-peer serve|drive|storm grpc|ttrpc PLACE [tls=CERTIFICATE,KEY,CA] LINE...")
 	}
