@@ -165,6 +165,7 @@ let package = Package(
         protobuf,
       ]),
     library("JSON", []),
+    library("TOML", []),
     library("ShimProtocol", ["LinuxSystem", "ContainerdAPI", "TransportCore", protobuf]),
     library(
       "ShimManagement",
@@ -177,8 +178,8 @@ let package = Package(
       "SandboxControl",
       [
         "ShimManagement", "ContainerdClient", "ContainerdAPI", "ShimProtocol", "GRPCTransport",
-        "RPCCore", "TransportCore", "JSON", "LinuxSystem", "CLinux", nioCore, nioPosix, protobuf,
-        logging,
+        "RPCCore", "TransportCore", "JSON", "TOML", "LinuxSystem", "CLinux", nioCore, nioPosix,
+        protobuf, logging,
       ]),
     library(
       "ShimKit",
@@ -197,7 +198,7 @@ let package = Package(
     library(
       "OCIShim",
       [
-        "ShimKit", "ContainerdAPI", "ShimProtocol", "ProcessSupervision", "RPCCore", "JSON",
+        "ShimKit", "ContainerdAPI", "ShimProtocol", "ProcessSupervision", "RPCCore", "JSON", "TOML",
         "TransportCore", "LinuxSystem", "CLinux", nioCore, nioPosix, protobuf, logging,
       ]),
     library(
@@ -210,7 +211,9 @@ let package = Package(
     .executableTarget(
       name: "hawse",
       dependencies: [
-        "ContainerdAPI", "ContainerdClient", "GRPCTransport", "Hawsepipe", "JSON", "LinuxSystem",
+        "ContainerdAPI", "ContainerdClient", "FileDescriptorTransport", "GRPCTransport",
+        "Hawsepipe",
+        "JSON", "LinuxSystem",
         "RPCCore", "SandboxControl", "ShimManagement", "ShimProtocol", "TLSTransport", "TTRPC",
         "TransportCore",
         "TransportRelay", argumentParser,
@@ -332,7 +335,7 @@ let package = Package(
     tests(
       "OCIShim",
       [
-        "ShimKit", "ContainerdAPI", "ShimProtocol", "ProcessSupervision", "RPCCore", "JSON",
+        "ShimKit", "ContainerdAPI", "ShimProtocol", "ProcessSupervision", "RPCCore", "JSON", "TOML",
         "LinuxSystem", "CLinux", nioCore, nioPosix, protobuf, logging,
       ]),
     // Runs inside a virtual machine, with the Swift runtime linked in: see Tests/Interop/Peers/vm.

@@ -26,7 +26,8 @@ struct Hawse: AsyncParsableCommand {
       """,
     version: HawseVersion.text,
     subcommands: [
-      SandboxCommand.self, TaskCommand.self, DialCommand.self, DialStdioCommand.self,
+      SandboxCommand.self, TaskCommand.self, ServeCommand.self, ConfigCommand.self,
+      DialCommand.self, DialStdioCommand.self,
       ProbeCommand.self, PingCommand.self, CallCommand.self, ProxyCommand.self, TLSCommand.self,
       AddressCommand.self,
       VersionCommand.self,

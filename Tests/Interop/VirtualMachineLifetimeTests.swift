@@ -55,7 +55,7 @@ struct VirtualMachineLifetimeTests {
     let result = await #expect(
       processExitsWith: .signal(SIGKILL), observing: [\.standardOutputContent]
     ) { [kit = kit as VirtualMachineKit] in
-      let machines = try VirtualMachines(kit, cids: [45])
+      let machines = try await VirtualMachines(kit, cids: [45])
       try await machines.startDevices()
       try machines.machines[0].start("serve")
       try await eventually("the guest is powered on") { machines.machines[0].isPoweredOn }

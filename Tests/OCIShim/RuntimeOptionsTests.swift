@@ -1,6 +1,7 @@
 import ContainerdAPI
 import FoundationEssentials
 import SwiftProtobuf
+import TOML
 import Testing
 
 @testable import OCIShim

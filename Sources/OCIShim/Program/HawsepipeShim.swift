@@ -15,9 +15,13 @@ public struct HawsepipeShim: Shim {
 
   public var configuration: ShimConfiguration {
     var configuration = ShimConfiguration()
+    // Of text that `start` has not refused.
+    configuration.listeners = (try? FurtherListeners.addresses(Self.environment)) ?? []
     configuration.hooks.beforeSpawn = { request in
       // Read here, where what is wrong with them leaves nothing behind.
       _ = try Self.options(request)
+      _ = try FurtherListeners.addresses(request.environment)
+      _ = try Self.eventsAddress(request.eventsAddress)
       if request.environment["SCHED_CORE"]?.isEmpty == false { try ShimPlacement.takeCores() }
     }
     configuration.hooks.afterSpawn = { pid, request in
@@ -34,6 +38,24 @@ public struct HawsepipeShim: Shim {
       ?? request.id
   }
 
+  /// Daemons give a bare path.
+  private static func eventsAddress(_ text: String) throws(OCIShimError) -> TransportAddress {
+    do {
+      return try TransportAddress.parseLenient(text).address
+    } catch {
+      throw OCIShimError(
+        code: .invalidOptions,
+        message: "TTRPC_ADDRESS does not say where the events of containers are to go",
+        hint: "It is the path of the daemon's ttrpc socket, which need not exist yet.", cause: error
+      )
+    }
+  }
+
+  private static var environment: [String: String] {
+    getenv(FurtherListeners.variable).map { [FurtherListeners.variable: String(cString: $0)] }
+      ?? [:]
+  }
+
   private static func options(_ request: ShimStartRequest) throws(OCIShimError) -> RuntimeOptions {
     let known = request.extensions.first {
       TypeURL.names($0.typeURL, Containerd_Runc_V1_Options.self)
@@ -45,8 +67,7 @@ public struct HawsepipeShim: Shim {
   public func register(on services: inout ShimServices, context: ShimContext) async throws {
     let reaper = try Reaper.start()
     let events = EventPublisher(
-      // Daemons give a bare path.
-      to: try TransportAddress.parseLenient(context.eventsAddress).address,
+      to: try Self.eventsAddress(context.eventsAddress),
       namespace: context.namespace, configuration: .init(logger: context.logger))
     let sandboxes = OCISandboxService(
       namespace: context.namespace, logger: context.logger, metrics: ContainerCgroups(),

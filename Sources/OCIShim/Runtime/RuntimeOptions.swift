@@ -1,6 +1,7 @@
 internal import ContainerdAPI
 internal import FoundationEssentials  // For Data, which is what SwiftProtobuf keeps bytes in.
 public import SwiftProtobuf
+internal import TOML
 
 /// How the OCI runtime is to be used: what a client or a daemon's configuration says.
 public struct RuntimeOptions: Hashable, Sendable {

@@ -9,7 +9,8 @@ extension TransportError {
       switch last.phase {
       case .tls: error.hint = "see whether the peer speaks TLS there, or give it longer: --timeout"
       case .probe:
-        error.hint = "see whether the peer speaks ttrpc there, or give it longer: --timeout"
+        let rpc = message.contains("grpc+") ? "gRPC" : "ttrpc"
+        error.hint = "see whether the peer speaks \(rpc) there, or give it longer: --timeout"
       default: error.hint = "see whether the peer is alive, or give it longer: --timeout"
       }
     }

@@ -9,7 +9,9 @@ struct ServiceCatalog: Sendable {
 
   static let standard = ServiceCatalog(
     methods: Containerd_Task_V2_TaskMethods.all + Containerd_Task_V3_TaskMethods.all
-      + Containerd_Services_Events_Ttrpc_V1_EventsMethods.all)
+      + Containerd_Services_Events_Ttrpc_V1_EventsMethods.all
+      + Containerd_Runtime_Sandbox_V1_SandboxMethods.all
+      + Containerd_Services_Sandbox_V1_ControllerMethods.all)
 
   struct UnknownMethod: Error, CustomStringConvertible {
     let description: String

@@ -1,6 +1,6 @@
 import ArgumentParser
 import Logging
-import TTRPC
+import RPCCore
 import TransportCore
 
 /// Whom a command dials that dials by itself, without a sandbox's bundle, and how.
@@ -66,7 +66,7 @@ struct DialFlags: ParsableArguments {
   var options: ConnectOptions { reach.options(within: timeout) }
 }
 
-/// The same for commands that speak ttrpc: connecting has a limit of its own beside theirs.
+/// The same for commands that make calls: connecting has a limit of its own beside theirs.
 struct ClientFlags: ParsableArguments {
   @OptionGroup var reach: ReachFlags
 
@@ -77,14 +77,11 @@ struct ClientFlags: ParsableArguments {
   func validate() throws { try ReachFlags.check(connectTimeout, "--connect-timeout") }
 
   /// Connects. An address that does not say which protocol is spoken there is taken for ttrpc.
-  func client(to address: String) async throws -> TTRPCClient {
+  func client(to address: String) async throws -> any RPCConnection {
     let registry = try reach.tls.registry()
-    let parsed = try registry.parse(address)
-    guard parsed.rpc != .grpc else {
-      throw ValidationError("\(parsed) says grpc, and ttrpc is spoken here.")
-    }
-    return try await TTRPCClient.connect(
-      to: parsed, using: registry, options: reach.options(within: connectTimeout))
+    return try await Transports.dialers.dial(
+      registry.parse(address), using: registry, options: reach.options(within: connectTimeout)
+    ).connection
   }
 }
 

@@ -38,7 +38,7 @@ enum TTRPCPeer: String, CaseIterable, Sendable, CustomTestStringConvertible {
       getenv(name).map { "\(name)=\(String(cString: $0))" }
     }
     let built = try await Command(
-      "\(sources)/Peers/ttrpc/build", arguments: ["go-peer", "rust-peer"],
+      "\(sources)/Peers/ttrpc/build", arguments: ["go-peer", "rust-peer", "sandbox-peer"],
       environment: environment, grouping: .newGroup
     ).run(timeout: .seconds(1800))
     guard built.status.isSuccess else {

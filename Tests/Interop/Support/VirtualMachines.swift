@@ -15,13 +15,21 @@ final class VirtualMachines: Sendable {
   private let keeper: ChildProcess
   private let daemon = Guarded<ChildProcess?>(nil)
 
-  /// - Parameter cids: of the guests, none of which runs yet.
-  init(_ kit: VirtualMachineKit, cids: [UInt32]) throws {
+  /// - Parameters:
+  ///   - cids: of the guests, none of which runs yet.
+  ///   - fill: puts files into a folder, which are added to the guests' initial file system, or take
+  ///     the place of those that are there.
+  init(
+    _ kit: VirtualMachineKit, cids: [UInt32],
+    adding fill: (@Sendable (String) async throws -> Void)? = nil
+  ) async throws {
     var template = Array("/tmp/hawsepipe-vm-XXXXXX".utf8CString)
     try #require(mkdtemp(&template) != nil, "mkdtemp: errno \(errno)")
     let directory = String(
       decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     let tether = try CommandTether()
+    var kit = kit
+    if let fill { kit.initrd = try await Self.add(to: kit, in: directory, fill) }
     self.kit = kit
     self.directory = directory
     self.tether = tether
@@ -31,13 +39,36 @@ final class VirtualMachines: Sendable {
       VirtualMachineKit.tethered(["/bin/sleep", "infinity"], removing: directory))
   }
 
+  /// The kernel unpacks archives that follow each other one after the other.
+  private static func add(
+    to kit: VirtualMachineKit, in directory: String, _ fill: (String) async throws -> Void
+  ) async throws -> String {
+    let tree = "\(directory)/tree"
+    try #require(mkdir(tree, 0o700) == 0, "errno \(errno)")
+    try await fill(tree)
+    let script = """
+      set -eu
+      { cat "$1"; find . | LC_ALL=C sort | busybox cpio -o -H newc 2>/dev/null; } >../initrd
+      cd .. && rm -rf tree
+      """
+    let packed = try await Command(
+      "/bin/sh", arguments: ["-c", script, "sh", kit.initrd],
+      environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], directory: tree
+    ).run(timeout: .seconds(60))
+    try #require(
+      packed.status.isSuccess, "\(String(decoding: packed.standardError, as: UTF8.self))")
+    return "\(directory)/initrd"
+  }
+
   /// Runs a body with guests of its own, and ends them behind it.
   ///
   /// - Parameter quietly: does not say what the guests had printed when the body throws.
   static func use(
-    cids: [UInt32], quietly: Bool = false, _ body: (VirtualMachines) async throws -> Void
+    cids: [UInt32], adding fill: (@Sendable (String) async throws -> Void)? = nil,
+    quietly: Bool = false, _ body: (VirtualMachines) async throws -> Void
   ) async throws {
-    let machines = try VirtualMachines(try await VirtualMachineKit.ready(), cids: cids)
+    let machines = try await VirtualMachines(
+      try await VirtualMachineKit.ready(), cids: cids, adding: fill)
     do {
       try await body(machines)
     } catch {

@@ -2,14 +2,14 @@ import ArgumentParser
 import Foundation
 import RPCCore
 import ShimManagement
-import TTRPC
 
 struct CallCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "call", abstract: "Call a method of a shim or of a daemon, with JSON.",
     discussion: """
-      Calls one method over ttrpc and prints its answer as JSON, by protobuf's mapping. The methods \
-      are those of containerd's task API and of its events service: see --list.
+      Calls one method and prints its answer as JSON, by protobuf's mapping. The address says by \
+      which protocol, grpc+ or ttrpc+; one that says neither is taken for ttrpc. The methods are \
+      those of containerd's task and sandbox APIs and of its events service: see --list.
 
       --data is the request: JSON, or @FILE, or - for standard input; without it the message is \
       empty. For a method that takes many messages it is one in each line.
@@ -25,7 +25,7 @@ struct CallCommand: AsyncParsableCommand {
         hawse call unix:///run/pod1.sock containerd.task.v2.Task/Connect
         hawse call unix:///run/pod1.sock containerd.task.v2.Task/Kill \\
           --data '{"id":"web","signal":15}'
-        hawse call --timeout 2 vsock://3:1024 containerd.task.v3.Task/State \\
+        hawse call --timeout 2 grpc+vsock://3:1024 containerd.task.v3.Task/State \\
           --data @state.json
         hawse call --list
 
@@ -99,7 +99,7 @@ struct CallCommand: AsyncParsableCommand {
     let json = json
     let client = try await connection.client(to: address)
     do {
-      try await call.run(over: client) { Output.line(json ? $0.compact : $0.pretty) }
+      try await call.run(over: RPCLine(client)) { Output.line(json ? $0.compact : $0.pretty) }
     } catch {
       await client.close()
       throw error
@@ -118,7 +118,9 @@ struct CallCommand: AsyncParsableCommand {
 
   private var options: RPCCallOptions {
     var options = RPCCallOptions(timeout: timeout.map { .seconds($0) })
+    // Each protocol has its own key for it.
     options.metadata["containerd-namespace-ttrpc"] = namespace
+    options.metadata["containerd-namespace"] = namespace
     for entry in metadata {
       let pieces = entry.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
       options.metadata.append(String(pieces[1]), for: String(pieces[0]))

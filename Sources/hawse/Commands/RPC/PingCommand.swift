@@ -6,13 +6,13 @@ import TransportCore
 
 struct PingCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "ping", abstract: "Measure the round trip to a ttrpc server.",
+    commandName: "ping", abstract: "Measure the round trip to a server.",
     discussion: """
       Connects once, and calls a method that no server has, \(PingCommand.method), again and again on \
       that connection. What is measured is the time from the call to the server's answer, which is \
       an error: the way there and back through every relay on it, and what the server takes to look \
       a name up. Connecting is not part of it; see hawse probe. No service is needed, and none is \
-      touched.
+      touched. An address that begins with grpc+ is of a gRPC server, any other of a ttrpc server.
 
       It ends after --count pings, or with SIGINT or SIGTERM, and prints how many were answered, \
       and the least, mean and greatest time with the mean deviation.
@@ -22,6 +22,7 @@ struct PingCommand: AsyncParsableCommand {
 
       EXAMPLES
         hawse ping ttrpc+unix:///run/pod1.sock
+        hawse ping grpc+vsock://3:1024
         hawse ping --count 100 --interval 0.01 vsock://3:1024
         hawse ping --json --count 5 --tls-profile client.profile tls://build-7:9443
 
@@ -64,7 +65,9 @@ struct PingCommand: AsyncParsableCommand {
     try await reporting {
       let client = try await connection.client(to: address)
       let run = PingRun(client: client, command: self)
-      let work = try Signals.shared.taskToCancel(on: client.executor) { await run.pings() }
+      let work = try Signals.shared.taskToCancel(on: (client as? TTRPCClient)?.executor) {
+        await run.pings()
+      }
       let (statistics, loss) = try await work.value
       await client.close()
       try run.print(statistics)
@@ -87,14 +90,14 @@ private struct PingRun: Sendable {
     var statistics: PingStatistics.Report
   }
 
-  let client: TTRPCClient
+  let client: any RPCConnection
   let address: String
   let count: Int
   let interval: Duration
   let options: RPCCallOptions
   let json: Bool
 
-  init(client: TTRPCClient, command: PingCommand) {
+  init(client: any RPCConnection, command: PingCommand) {
     self.client = client
     address = "\(client.address)"
     count = command.count ?? .max

@@ -5,6 +5,10 @@ import NIOCore
 import TTRPC
 import TransportCore
 
+#if GRPC
+  import GRPCTransport
+#endif
+
 struct ProbeCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "probe", abstract: "Connect to an address and show how it went, phase by phase.",
@@ -12,15 +16,16 @@ struct ProbeCommand: AsyncParsableCommand {
       Shows how long each phase took, who is at the other end, and its certificates with their \
       expiry. When it fails it says in which phase, why, and what to do.
 
-      Nothing is sent, unless --ttrpc asks for a sign of life: a request that every ttrpc server \
-      answers with an error, whatever services it has. A server that takes connections and does not \
-      answer is then not ready.
+      Nothing is sent, unless a sign of life is asked for: with --ttrpc a request that every ttrpc \
+      server answers with an error, whatever services it has, with --grpc the beginning of HTTP/2, \
+      which every gRPC server answers with its settings. A server that takes connections and does \
+      not answer is then not ready, and one that speaks something else is told apart.
 
       With --watch it probes again and again, and prints the first outcome and whatever changes: \
       reachable or not, the peer, its certificate. SIGINT and SIGTERM end that.
 
       With --json a probe is an object with address, reachable, milliseconds, phases and warnings; \
-      with peer, tls and carriesHalfClose where they are known; and with failure when it failed: \
+      with protocol where a sign of life has shown it; with peer, tls and carriesHalfClose where they are known; and with failure when it failed: \
       code, message, attempts, and phase, errno and hint where there are any.
 
       EXAMPLES
@@ -39,6 +44,8 @@ struct ProbeCommand: AsyncParsableCommand {
 
   @Flag(help: "Ask for a sign of life, as ttrpc servers give it.") var ttrpc = false
 
+  @Flag(help: "Ask for a sign of life, as gRPC servers give it.") var grpc = false
+
   @Flag(help: "Probe again and again, and print what changes.") var watch = false
 
   @Option(help: ArgumentHelp("With --watch: the pause in between.", valueName: "seconds"))
@@ -52,6 +59,7 @@ struct ProbeCommand: AsyncParsableCommand {
     guard interval >= 0.01, interval <= 86_400 else {
       throw ValidationError("--interval is a number of seconds from 0.01 to 86400.")
     }
+    if ttrpc, grpc { throw ValidationError("--ttrpc contradicts --grpc.") }
   }
 
   func run() async throws {
@@ -66,7 +74,28 @@ struct ProbeCommand: AsyncParsableCommand {
         guard parsed.rpc != .grpc else {
           throw ValidationError("--ttrpc contradicts the address, which says grpc.")
         }
-        probe = { await ProbeReport.ping(parsed, through: connector, options: options) }
+        probe = {
+          await ProbeReport.ping(
+            parsed, .ttrpcPing, .ttrpc, through: connector, options: options)
+        }
+      } else if grpc {
+        guard parsed.rpc != .ttrpc else {
+          throw ValidationError("--grpc contradicts the address, which says ttrpc.")
+        }
+        #if GRPC
+          // TLS agrees on h2 for addresses that say grpc.
+          var asked = parsed
+          asked.rpc = .grpc
+          let address = asked
+          probe = {
+            await ProbeReport.ping(
+              address, .grpcSettings, .grpc, through: connector, options: options)
+          }
+        #else
+          throw ValidationError(
+            "gRPC is not spoken here: build Hawsepipe with its trait GRPC, which is on unless it "
+              + "was turned off.")
+        #endif
       } else {
         probe = { await ProbeReport.probe(parsed, through: connector, options: options) }
       }

@@ -1,6 +1,5 @@
 import Foundation
 import NIOCore
-import TTRPC
 import TransportCore
 
 /// What a probe found: for people and for programs.
@@ -25,6 +24,8 @@ struct ProbeReport: Encodable, Sendable {
   /// With all tries and pauses.
   var milliseconds: Double
   var phases: [Phase] = []
+  /// What the peer speaks, when it was asked.
+  var `protocol`: String?
   var peer: ProbePeer?
   var tls: ProbeTLS?
   var carriesHalfClose: Bool?
@@ -50,17 +51,19 @@ struct ProbeReport: Encodable, Sendable {
     }
   }
 
-  /// The same, until the peer has answered as a ttrpc server does.
+  /// The same, until the peer has answered as a server of the protocol does.
   static func ping(
-    _ address: TransportAddress, through connector: any Connector, options: ConnectOptions
+    _ address: TransportAddress, _ probe: ReadinessProbe,
+    _ rpc: TransportAddress.RPCProtocol, through connector: any Connector, options: ConnectOptions
   ) async -> (ProbeReport, TransportError?) {
     let clock = ContinuousClock()
     let began = clock.now
     do throws(TransportError) {
       let readiness = try await connector.waitUntilReady(
-        at: address, probe: .ttrpcPing, options: options)
-      let report = ProbeReport(
+        at: address, probe: probe, options: options)
+      var report = ProbeReport(
         address, readiness.peer, readiness.timings, took: clock.now - began)
+      report.protocol = rpc.rawValue
       return (report, nil)
     } catch {
       return (ProbeReport(address, error.advised, took: clock.now - began), error)
@@ -104,6 +107,7 @@ struct ProbeReport: Encodable, Sendable {
     var rows = [["address", address]]
     rows += phases.map { [$0.phase, Self.time($0.milliseconds)] }
     rows.append(["in all", Self.time(milliseconds)])
+    if let `protocol` { rows.append(["protocol", `protocol`]) }
     if let peer { rows.append(["peer", peer.description]) }
     if let tls { rows += tls.rows }
     if carriesHalfClose == false { rows.append(["half-close", "not carried"]) }

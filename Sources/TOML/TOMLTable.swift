@@ -1,7 +1,7 @@
 /// The part of TOML 1.0 that a table of options needs: keys with strings, whole numbers, booleans
-/// and arrays of them. Keys of tables below the first are `table.key`.
-struct TOMLTable: Sendable {
-  enum Value: Hashable, Sendable {
+/// and arrays of them.
+public struct TOMLTable: Sendable {
+  public enum Value: Hashable, Sendable {
     case string(String)
     case integer(Int64)
     case bool(Bool)
@@ -9,30 +9,56 @@ struct TOMLTable: Sendable {
     /// A date, a fraction, an inline table: legal, and not understood.
     case other(String)
 
-    var string: String? { if case .string(let value) = self { value } else { nil } }
-    var integer: Int64? { if case .integer(let value) = self { value } else { nil } }
-    var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
+    public var string: String? { if case .string(let value) = self { value } else { nil } }
+    public var integer: Int64? { if case .integer(let value) = self { value } else { nil } }
+    public var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
 
-    var strings: [String]? {
+    public var strings: [String]? {
       guard case .array(let values) = self else { return nil }
       let strings = values.compactMap(\.string)
       return strings.count == values.count ? strings : nil
     }
   }
 
-  struct Fault: Error, Hashable, Sendable, CustomStringConvertible {
+  public struct Fault: Error, Hashable, Sendable, CustomStringConvertible {
     /// From 1.
-    var line: Int
-    var message: String
+    public var line: Int
+    public var message: String
 
-    var description: String { "line \(line): \(message)" }
+    public init(line: Int, message: String) {
+      self.line = line
+      self.message = message
+    }
+
+    public var description: String { "line \(line): \(message)" }
   }
 
-  static let largest = 1 << 20
+  /// A key and its value, or a table's header.
+  public struct Entry: Hashable, Sendable {
+    /// The names of the tables that it is in, and its own.
+    public var path: [String]
+    /// `nil` for a header.
+    public var value: Value?
+    /// From 1.
+    public var line: Int
+  }
 
-  private(set) var values: [String: Value] = [:]
+  public static let largest = 1 << 20
 
-  init(parsing bytes: [UInt8]) throws(Fault) {
+  /// In the order of the text.
+  public let entries: [Entry]
+
+  /// Keys of tables below the first are `table.key`.
+  public var values: [String: Value] {
+    var values: [String: Value] = [:]
+    for entry in entries {
+      if let value = entry.value { values[entry.path.joined(separator: ".")] = value }
+    }
+    return values
+  }
+
+  /// - Throws: ``Fault``, at the first place that is not TOML, or is of the part that is not read.
+  public init(parsing bytes: [UInt8]) throws(Fault) {
     guard bytes.count <= Self.largest else {
       throw Fault(line: 1, message: "the text is larger than \(Self.largest) bytes")
     }
@@ -40,7 +66,7 @@ struct TOMLTable: Sendable {
       throw Fault(line: 1, message: "the text is not valid UTF-8")
     }
     var parser = TOMLParser(bytes: bytes)
-    values = try parser.document()
+    entries = try parser.document()
   }
 }
 
@@ -51,28 +77,31 @@ private struct TOMLParser {
 
   init(bytes: [UInt8]) { self.bytes = bytes }
 
-  mutating func document() throws(TOMLTable.Fault) -> [String: TOMLTable.Value] {
-    var values: [String: TOMLTable.Value] = [:]
-    var prefix = ""
+  mutating func document() throws(TOMLTable.Fault) -> [TOMLTable.Entry] {
+    var entries: [TOMLTable.Entry] = []
+    var known: Set<[String]> = []
+    var prefix: [String] = []
     while true {
       skip(lines: true)
-      guard let byte = peek else { return values }
+      guard let byte = peek else { return entries }
+      let line = line
       if byte == UInt8(ascii: "[") {
-        prefix = try header() + "."
+        prefix = try header()
+        entries.append(TOMLTable.Entry(path: prefix, value: nil, line: line))
       } else {
-        let name = prefix + (try key())
+        let path = prefix + (try key())
+        let name = path.joined(separator: ".")
         guard take("=") else { throw fault("\"=\" is expected behind the key \(name)") }
         skip(lines: false)
-        guard values.updateValue(try value(), forKey: name) == nil else {
-          throw fault("the key \(name) is there twice")
-        }
+        entries.append(TOMLTable.Entry(path: path, value: try value(), line: line))
+        guard known.insert(path).inserted else { throw fault("the key \(name) is there twice") }
       }
       skip(lines: false)
       guard peek == nil || peek == 0x0A else { throw fault("something follows on the line") }
     }
   }
 
-  private mutating func header() throws(TOMLTable.Fault) -> String {
+  private mutating func header() throws(TOMLTable.Fault) -> [String] {
     let isArray = bytes[position...].starts(with: "[[".utf8)
     position += isArray ? 2 : 1
     skip(lines: false)
@@ -84,7 +113,7 @@ private struct TOMLParser {
   }
 
   /// A key, dotted or not, and the blanks behind it.
-  private mutating func key() throws(TOMLTable.Fault) -> String {
+  private mutating func key() throws(TOMLTable.Fault) -> [String] {
     var parts: [String] = []
     repeat {
       skip(lines: false)
@@ -98,7 +127,7 @@ private struct TOMLParser {
       }
       skip(lines: false)
     } while take(".")
-    return parts.joined(separator: ".")
+    return parts
   }
 
   private mutating func value() throws(TOMLTable.Fault) -> TOMLTable.Value {
@@ -231,7 +260,8 @@ private struct TOMLParser {
   }
 
   private func fault(_ message: String) -> TOMLTable.Fault {
-    TOMLTable.Fault(
-      line: bytes[..<min(position, bytes.count)].count { $0 == 0x0A } + 1, message: message)
+    TOMLTable.Fault(line: line, message: message)
   }
+
+  private var line: Int { bytes[..<min(position, bytes.count)].count { $0 == 0x0A } + 1 }
 }

@@ -1,0 +1,109 @@
+public import ContainerdClient
+internal import RPCCore
+public import SwiftProtobuf
+internal import Synchronization
+
+extension SandboxControlService {
+  /// What the controller says of a sandbox.
+  public struct Status: Sendable {
+    public var name: SandboxName
+    public var driver: String
+    public var runtime: String
+    /// `SANDBOX_READY`, `SANDBOX_NOTREADY`, or `SANDBOX_UNKNOWN` while it cannot be reached.
+    public var state: String
+    public var createdAt: Google_Protobuf_Timestamp
+    public var instance: SandboxInstance?
+    public var exit: SandboxExit?
+    public var info: [String: String]
+  }
+
+  /// What there is to say of a sandbox: also of one that has ended, or is not reachable.
+  ///
+  /// - Parameter verbose: has it asked for more, which it may fail to answer; `info` says so then.
+  /// - Throws: `sandboxNotFound`, `damagedRecord`.
+  public func status(
+    _ name: SandboxName, verbose: Bool = false
+  ) async throws(SandboxControlError) -> Status {
+    let sandbox = try find(name)
+    var info: [String: String] = [:]
+    if verbose {
+      info = await asked(sandbox)
+      info["hawsepipe.driver"] = sandbox.driver.name
+      info["hawsepipe.state"] = sandbox.machine.state.rawValue
+    }
+    let now = sandbox.snapshot
+    return Status(
+      name: name, driver: sandbox.driver.name, runtime: now.stored.order.runtime,
+      state: now.stored.machine.reported, createdAt: now.stored.createdAt,
+      instance: now.stored.machine.instance, exit: now.stored.machine.exit, info: info)
+  }
+
+  private func asked(_ sandbox: ControlledSandbox) async -> [String: String] {
+    guard let driven = sandbox.driven, sandbox.machine.exit == nil else { return [:] }
+    do throws(SandboxControlError) {
+      return try await withLimit(limits.state, "asking sandbox \(sandbox.name)") {
+        () throws(SandboxControlError) in try await driven.status(verbose: true).info
+      }
+    } catch {
+      return ["hawsepipe.problem": "\(error)"]
+    }
+  }
+
+  /// The sandboxes of a namespace, by their ids.
+  public func list(namespace: String) -> [SandboxName] {
+    table.withLock { $0.sandboxes.keys.filter { $0.namespace == namespace } }.sorted()
+  }
+
+  /// What runs in a sandbox. It is asked once.
+  public func platform(_ name: SandboxName) async throws(SandboxControlError) -> SandboxPlatform {
+    let sandbox = try find(name)
+    if let known = sandbox.snapshot.platform { return known }
+    let driven = try reachable(sandbox)
+    let platform = try await withLimit(limits.state, "asking sandbox \(name) for its platform") {
+      () throws(SandboxControlError) in try await driven.platform()
+    }
+    sandbox.change { $0.platform = platform }
+    return platform
+  }
+
+  public func metrics(_ name: SandboxName) async throws(SandboxControlError) -> SandboxMetrics {
+    let driven = try reachable(try find(name))
+    return try await withLimit(limits.metrics, "asking sandbox \(name) for its metrics") {
+      () throws(SandboxControlError) in try await driven.metrics()
+    }
+  }
+
+  /// Takes over fields of the client's record, and tells the sandbox of them if it runs and cares.
+  ///
+  /// - Parameter fields: which have changed, such as `labels.name`; none: all.
+  public func update(
+    _ name: SandboxName, to record: SandboxRecord, fields: [String]
+  ) async throws(SandboxControlError) {
+    let sandbox = try find(name)
+    try await sandbox.gate.run { () throws(SandboxControlError) in
+      guard !sandbox.snapshot.isRemoved else { throw Self.unknown(name) }
+      guard let driven = sandbox.driven, sandbox.machine.exit == nil else { return }
+      do throws(SandboxControlError) {
+        try await withLimit(self.limits.state, "updating sandbox \(name)") {
+          () throws(SandboxControlError) in try await driven.update(record, fields: fields)
+        }
+      } catch {
+        // Sandbox APIs up to containerd 2.3 have no such call, and nobody misses it there.
+        guard error.rpcCode == .unimplemented else { throw error }
+      }
+    }
+  }
+
+  private func reachable(
+    _ sandbox: ControlledSandbox
+  ) throws(SandboxControlError) -> any DrivenSandbox {
+    let now = sandbox.snapshot
+    if let driven = now.driven, now.stored.machine.exit == nil { return driven }
+    guard now.stored.machine.exit == nil else {
+      throw SandboxControlError(
+        code: .wrongState, message: "sandbox \(sandbox.name) has ended")
+    }
+    throw SandboxControlError(
+      code: .unreachable, message: "sandbox \(sandbox.name) cannot be reached now")
+  }
+}
