@@ -42,7 +42,7 @@
     nonisolated(nonsending) func unary(_ payload: ByteBuffer) async throws(RPCError) -> ByteBuffer {
       let metadata = try Metadata(call)
       try check(payload)
-      guard link.isUsable else { throw lost(nil) }
+      guard link.isUsable else { throw neverSent(nil) }
       guard let timeout = call.timeout else { return try await once(metadata, payload).get() }
       guard timeout > .zero else { throw expired }
       return try await withTaskGroup(of: Result<ByteBuffer, RPCError>?.self) { group in
@@ -66,10 +66,12 @@
     private nonisolated(nonsending) func once(
       _ metadata: Metadata, _ payload: ByteBuffer
     ) async -> Result<ByteBuffer, RPCError> {
+      var hasBegun = false
       do {
         return try await link.transport.withStream(
           descriptor: MethodDescriptor(method, .unary), options: options
         ) { stream, _ in
+          hasBegun = true
           do {
             try await stream.outbound.write(
               contentsOf: [.metadata(metadata), .message(Bytes(payload))])
@@ -80,7 +82,7 @@
           return await answer(stream.inbound)
         }
       } catch {
-        return .failure(failure(error))
+        return .failure(hasBegun || Task.isCancelled ? failure(error) : neverSent(error))
       }
     }
 
@@ -133,6 +135,16 @@
         message: "\(method): the connection to \(link.connection.address) "
           + (link.signals.isLeaving ? "takes no more calls" : "was lost"),
         reason: .connectionClosed, cause: cause ?? link.signals.error)
+    }
+
+    /// A call that failed before anything of it was sent: making it again is safe.
+    struct NeverSent: Error, CustomStringConvertible {
+      var cause: (any Error)?
+      var description: String { cause.map { "\($0)" } ?? "nothing of the call was sent" }
+    }
+
+    func neverSent(_ cause: (any Error)?) -> RPCError {
+      lost(NeverSent(cause: cause ?? link.signals.error))
     }
 
     /// What the library makes up when a stream ends without a status, in its own words: nothing else

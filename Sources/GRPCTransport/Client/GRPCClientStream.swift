@@ -150,7 +150,7 @@
     ) async throws(RPCError) -> any RPCStream {
       let metadata = try Metadata(call)
       if let request { try check(request) }
-      guard link.isUsable else { throw lost(nil) }
+      guard link.isUsable else { throw neverSent(nil) }
       let core = ClientStreamCore(self)
       link.callBegins()
       core.keep(

@@ -58,6 +58,9 @@
 
     deinit { source.shut()?.close() }
 
+    /// Whether there is a connection now that takes calls.
+    public var isConnected: Bool { source.current?.isUsable ?? false }
+
     /// How many calls wait for a connection now.
     public var waitingCalls: Int { source.waiting }
 

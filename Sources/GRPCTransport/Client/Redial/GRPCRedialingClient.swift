@@ -111,6 +111,8 @@
       let deadline = options.timeout.map { ContinuousClock.now + $0 }
       var options = options
       var left = configuration.retry.isIdempotent(method) ? configuration.retry.attempts : 1
+      // For those of which nothing was sent, since the connection went in between.
+      var unsentLeft = 3
       while true {
         let link = try await source.link(
           isPatient: configuration.waitsUntilReady, by: deadline)
@@ -118,6 +120,10 @@
         do throws(RPCError) {
           return try await body(link, options)
         } catch {
+          if error.cause is ClientExchange.NeverSent, unsentLeft > 0 {
+            unsentLeft -= 1
+            continue
+          }
           left -= 1
           guard error.reason == .connectionClosed, left > 0 else { throw error }
         }
