@@ -19,6 +19,8 @@ struct Hawse: AsyncParsableCommand {
         hawse ping --count 5 vsock://3:1024
         hawse call unix:///run/pod1.sock containerd.task.v2.Task/State --data '{"id":"web"}'
         hawse proxy --tls-profile server.profile tls://0.0.0.0:9443 unix:///run/shim.sock
+        hawse serve --config /etc/hawsepipe/serve.toml
+        hawse events --namespace k8s.io --json
 
       EXIT STATUS
         run and exec exit as the process that they ran did; 125 means that hawse itself failed
@@ -27,7 +29,7 @@ struct Hawse: AsyncParsableCommand {
     version: HawseVersion.text,
     subcommands: [
       SandboxCommand.self, TaskCommand.self, ServeCommand.self, ConfigCommand.self,
-      DialCommand.self, DialStdioCommand.self,
+      EventsCommand.self, DialCommand.self, DialStdioCommand.self,
       ProbeCommand.self, PingCommand.self, CallCommand.self, ProxyCommand.self, TLSCommand.self,
       AddressCommand.self,
       VersionCommand.self,

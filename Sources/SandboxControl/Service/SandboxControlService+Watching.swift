@@ -171,6 +171,18 @@ extension SandboxControlService {
       return Array(table.sandboxes.values)
     }
     for sandbox in sandboxes { sandbox.end.resolve(.failure(Self.stopping)) }
+    life.resolve(.failure(Self.stopping))
+  }
+
+  var isStopping: Bool { table.withLock { $0.isStopping } }
+
+  /// Returns when the controller begins to stop.
+  ///
+  /// - Throws: `cancelled`.
+  func untilStopping() async throws(SandboxControlError) {
+    do throws(SandboxControlError) { _ = try await life.wait() } catch {
+      guard error.code == .stopping else { throw error }
+    }
   }
 
   /// Lets go of all sandboxes, and leaves them as they are.

@@ -20,6 +20,8 @@ public final class SandboxControlService: Sendable {
   let logger: Logger
   let store: RecordStore
   let table = Mutex(Table())
+  /// Ends when the controller begins to stop.
+  let life = EndPromise()
 
   /// - Parameter state: the directory that the records are kept in, under `sandboxes/`. It must be
   ///   there, and this process's alone.

@@ -11,7 +11,8 @@ struct ServiceCatalog: Sendable {
     methods: Containerd_Task_V2_TaskMethods.all + Containerd_Task_V3_TaskMethods.all
       + Containerd_Services_Events_Ttrpc_V1_EventsMethods.all
       + Containerd_Runtime_Sandbox_V1_SandboxMethods.all
-      + Containerd_Services_Sandbox_V1_ControllerMethods.all)
+      + Containerd_Services_Sandbox_V1_ControllerMethods.all
+      + Containerd_Services_Events_V1_EventsMethods.all + Grpc_Health_V1_HealthMethods.all)
 
   struct UnknownMethod: Error, CustomStringConvertible {
     let description: String
@@ -62,6 +63,9 @@ struct ServiceCatalog: Sendable {
     Containerd_Events_TaskExecAdded.self, Containerd_Events_TaskExecStarted.self,
     Containerd_Events_TaskPaused.self, Containerd_Events_TaskResumed.self,
     Containerd_Events_TaskCheckpointed.self,
+    Containerd_Events_SandboxCreate.self, Containerd_Events_SandboxStart.self,
+    Containerd_Events_SandboxExit.self,
+    Io_Containerd_Cgroups_V1_Metrics.self, Io_Containerd_Cgroups_V2_Metrics.self,
     Containerd_Runc_V1_Options.self, Containerd_Runc_V1_CheckpointOptions.self,
     Containerd_Runc_V1_ProcessDetails.self, Runtimeoptions_V1_Options.self,
     Google_Protobuf_Empty.self, Google_Protobuf_Timestamp.self, Google_Protobuf_Duration.self,

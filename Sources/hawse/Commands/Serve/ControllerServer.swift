@@ -49,6 +49,7 @@
       let listeners = try await listen()
       var server = GRPCListenerServer()
       ControllerService(control, namespaces: configuration.namespaces).register(on: &server)
+      HealthService(control).register(on: &server)
       let ending = GRPCServerControl()
       for listener in listeners { Output.line("listening at \(listener.boundAddress)") }
       services.ready("serving \(restoration.found) sandboxes")
