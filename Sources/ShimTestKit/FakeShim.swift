@@ -30,6 +30,7 @@ public final class FakeShim: Sendable {
     var answers: [String: Answer]
     public var calls: [String] = []
     var connections = 0
+    var open: [ObjectIdentifier: any Channel] = [:]
     var pids: [UInt32] = [4242]
     var sandbox = FakeSandbox()
   }
@@ -58,8 +59,14 @@ public final class FakeShim: Sendable {
         try? await listener.run { channel in
           try server.configure(channel)
         } onConnection: { [weak self] connection in
-          self?.state.withLock { $0.connections += 1 }
-          try? await connection.channel.closeFuture.get()
+          let channel = connection.channel
+          self?.state.withLock { state in
+            state.connections += 1
+            state.open[ObjectIdentifier(channel)] = channel
+          }
+          // A channel's close future cannot fail.
+          try? await channel.closeFuture.get()
+          self?.state.withLock { _ = $0.open.removeValue(forKey: ObjectIdentifier(channel)) }
         }
       }
     }
@@ -85,6 +92,14 @@ public final class FakeShim: Sendable {
 
   /// What it says from now on that the processes of every task are.
   public func setPids(_ pids: [UInt32]) { state.withLock { $0.pids = pids } }
+
+  /// How many connections there are now.
+  public var openConnections: Int { state.withLock { $0.open.count } }
+
+  /// Closes every connection, and goes on listening.
+  public func dropConnections() {
+    for channel in state.withLock({ Array($0.open.values) }) { channel.close(promise: nil) }
+  }
 
   /// Ends as a killed shim does: every connection is lost, and the socket's file refuses.
   public func die() async {

@@ -41,7 +41,7 @@ struct ContainerdPodTests {
       let init1 = try await cri.line("exec", a, "/bin/sh", "-c", "tr '\\0' ' ' </proc/1/cmdline")
       #expect(
         init1.contains(
-          !sharesPIDs ? "sleep 1000" : sandboxer == .shim ? "hold-sandbox" : "sleep 3600"),
+          !sharesPIDs ? "sleep 1000" : sandboxer == .podsandbox ? "sleep 3600" : "hold-sandbox"),
         "\(init1)")
 
       let failing = try await cri("exec", b, "/bin/sh", "-c", "echo in; echo bad >&2; exit 7")
@@ -130,6 +130,53 @@ struct ContainerdPodTests {
       // The kernel ends all in a pid namespace with its first process.
       try await eventually("its container has ended") {
         try await cri.container(a) == "CONTAINER_EXITED 137"
+      }
+      try await cri.line("rmp", pod)
+    }
+  }
+
+  /// Who of the two daemons is gone for a while.
+  enum Away: CaseIterable, Sendable { case controller, both }
+
+  @Test(
+    "a pod of hawse serve outlives its controller, and is found again", arguments: Away.allCases)
+  func controllerRestart(_ away: Away) async throws {
+    try await PodFixture.use { cri in
+      let pod = try await cri.run("web", .hawsepipe, "pid")
+      let a = try await cri.start("a", in: pod, "sleep 1000")
+      let shim = try cri.shim(pod)
+      if away == .both { try await cri.containerd.killDaemon() }
+      try await cri.server.kill()
+      try await cri.server.start()
+      if away == .both { try await cri.containerd.startDaemon() }
+      try await eventually("the pod is there") { try await cri.state(pod) == "SANDBOX_READY" }
+      #expect(try cri.shim(pod) == shim)
+      #expect(try await cri.line("exec", a, "/bin/echo", "here") == "here")
+      // Attached at the address that the controller tells again.
+      let b = try await cri.start("b", in: pod, "exit 3")
+      try await eventually("it has ended") {
+        try await cri.container(b) == "CONTAINER_EXITED 3"
+      }
+      try await cri.line("stopp", pod)
+      #expect(try await cri.state(pod) == "SANDBOX_NOTREADY")
+      try await cri.line("rmp", pod)
+      #expect(HostFiles.tree(cri.server.state).filter { $0.contains(pod) } == [])
+    }
+  }
+
+  @Test("a pod that dies while its controller is away is not ready when that is back")
+  func deathWhileAway() async throws {
+    try await PodFixture.use { cri in
+      let pod = try await cri.run("web", .hawsepipe)
+      let a = try await cri.start("a", in: pod, "exec sleep 1000")
+      try await cri.server.kill()
+      kill(try cri.shim(pod), SIGKILL)
+      try await cri.server.start()
+      try await eventually("the pod is not ready") {
+        try await cri.state(pod) == "SANDBOX_NOTREADY"
+      }
+      try await eventually("its container has ended") {
+        try await cri.container(a)?.hasPrefix("CONTAINER_EXITED") == true
       }
       try await cri.line("rmp", pod)
     }

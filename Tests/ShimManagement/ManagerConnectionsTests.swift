@@ -24,7 +24,7 @@ struct ManagerConnectionsTests {
   @Test("everybody who asks at once shares one dial; the last to give back closes it")
   func shared() async throws {
     let shim = try FakeShim(at: path)
-    let losses = Noted<String>()
+    let losses = Noted<ShimConnections.ID>()
     let leases = try await withThrowingTaskGroup(of: ShimConnections.Lease.self) { group in
       for _ in 0..<50 {
         group.addTask {
@@ -51,7 +51,7 @@ struct ManagerConnectionsTests {
   @Test("a loss is reported once, however many use the connection, and a later lease dials anew")
   func loss() async throws {
     let shim = try FakeShim(at: path)
-    let lost = Noted<String>()
+    let lost = Noted<ShimConnections.ID>()
     var leases: [ShimConnections.Lease] = []
     for _ in 0..<10 {
       leases.append(
@@ -66,7 +66,7 @@ struct ManagerConnectionsTests {
     for lease in leases { await connections.release(lease) }
     #expect(fresh.connection.isConnected)
     await connections.release(fresh)
-    #expect(lost.all == [shim.address.text])
+    #expect(lost.all.map(\.key) == [shim.address.text])
     await next.die()
   }
 
@@ -101,7 +101,7 @@ struct ManagerConnectionsTests {
   @Test("closing all is no loss either")
   func closeAll() async throws {
     let shim = try FakeShim(at: path)
-    let losses = Noted<String>()
+    let losses = Noted<ShimConnections.ID>()
     let lease = try await connections.lease(shim.address) { losses.add($0) }
     await connections.closeAll()
     #expect(!lease.connection.isConnected)

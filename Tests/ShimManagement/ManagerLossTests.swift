@@ -133,7 +133,7 @@ struct ManagerLossTests {
     // The file is taken over first, then the old one's connections end.
     let next = try fixture.shim()
     await shim.die()
-    try await eventually("the loss is noticed") { next.connections == 1 }
+    try await eventually("the loss is noticed") { next.connections >= 1 }
     await fixture.manager.settle()
     #expect(fixture.hasBundle("web") && fixture.hasBundle("pod"))
     #expect(try fixture.runs(of: binary, "delete") == [])

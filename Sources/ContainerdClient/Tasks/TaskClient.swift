@@ -46,16 +46,21 @@ public struct TaskClient<Caller: RPCCaller>: Sendable {
     self.rpc = rpc
   }
 
-  private init(downgrading client: TaskClient) {
-    caller = client.caller
-    version = 2
+  private init(_ client: TaskClient, caller: Caller, version: Int) {
+    self.caller = caller
+    self.version = version
     namespace = client.namespace
     rpc = client.rpc
   }
 
+  /// The same, by another connection to the same shim.
+  package func relinked(_ caller: Caller) -> TaskClient {
+    TaskClient(self, caller: caller, version: version)
+  }
+
   /// The same shim by the older API; `nil` when there is none, as over gRPC.
   public func downgraded() -> TaskClient? {
-    version == 3 && rpc == .ttrpc ? TaskClient(downgrading: self) : nil
+    version == 3 && rpc == .ttrpc ? TaskClient(self, caller: caller, version: 2) : nil
   }
 
   /// Makes a call, and once more by the older API if the shim does not implement this one.

@@ -149,7 +149,28 @@ struct ShimDrivenSandbox: DrivenSandbox {
     return SandboxInstance(
       pid: started.pid, createdAt: started.createdAt ?? .now,
       address: "\((address.rpc ?? .ttrpc).rawValue)+\(address.shimAddress)",
-      version: UInt32(clamping: sandbox.version), spec: started.spec)
+      version: await taskVersion(), spec: started.spec)
+  }
+
+  /// The newest version of the task API that the shim serves.
+  ///
+  /// What it said at its start may be less: the dialect of containerd 1.7 to 2.2 has no word for
+  /// "whichever you want", and shims that serve 1.7, too, say 2 there. containerd attaches tasks from
+  /// 3 on alone, and starts a shim of its own otherwise, without a word.
+  private func taskVersion() async -> UInt32 {
+    let told = UInt32(clamping: sandbox.version)
+    guard told < 3 else { return told }
+    let line = RPCLine(sandbox.connection)
+    do {
+      let tasks = try TaskClient(line: line, version: 3, namespace: name.namespace)
+      _ = try await tasks.connect(name.id, timeout: manager.configuration.limits.query)
+      return 3
+    } catch let error as RPCError {
+      // Any other answer is one of a service that is there.
+      return error.reason == .status && error.code != .unimplemented ? 3 : told
+    } catch {
+      return told
+    }
   }
 
   func stop(within limit: Duration) async throws(SandboxControlError) {

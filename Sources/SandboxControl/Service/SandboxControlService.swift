@@ -57,18 +57,26 @@ public final class SandboxControlService: Sendable {
       // It was removed while this call waited for its turn.
       guard isDone else { continue }
       if isNew, Task.isCancelled {
-        do {
-          try await shutdown(order.name, force: true)
-        } catch {
-          logger.warning(
-            "a sandbox whose creator has gone is left", metadata: Self.metadata(order.name, error))
-        }
+        await abandon(order.name)
         throw SandboxControlError(
           code: .cancelled,
           message: "the call that created sandbox \(order.name) was cancelled meanwhile")
       }
       return
     }
+  }
+
+  /// Removes a sandbox that nobody knows of, in a task of its own: the caller's is cancelled.
+  private func abandon(_ name: SandboxName) async {
+    let work = Task.detached {
+      do throws(SandboxControlError) {
+        try await self.shutdown(name, force: true)
+      } catch {
+        self.logger.warning(
+          "a sandbox whose creator has gone is left", metadata: Self.metadata(name, error))
+      }
+    }
+    await work.value
   }
 
   private func entry(

@@ -5,6 +5,9 @@ protocol LineHolder: AnyObject, Sendable {
   var lease: ShimConnections.Lease { get }
   /// The log of the shim that was started for it, read for as long as this is held.
   var log: ShimLog? { get }
+
+  /// Goes on with another connection to the same shim. Calls that are under way have failed.
+  func relink(_ lease: ShimConnections.Lease)
 }
 
 extension LineHolder {

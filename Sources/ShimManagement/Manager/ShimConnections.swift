@@ -16,14 +16,19 @@ actor ShimConnections {
     var users: Int
   }
 
+  /// Tells one connection from all others, also of the same address.
+  struct ID: Sendable, Hashable {
+    let key: String
+    let generation: UInt64
+  }
+
   /// What holds a connection open until it is given back.
   struct Lease: Sendable {
-    let key: String
+    let id: ID
     let address: TransportAddress
     let line: RPCLine
     /// For the calls by which the shim makes containers.
     let gate: CallGate
-    fileprivate let generation: UInt64
 
     var connection: any RPCConnection { line.connection }
   }
@@ -45,11 +50,11 @@ actor ShimConnections {
   /// The connection to this address: an open one, or a new one that everybody who asks meanwhile
   /// shares. Every lease must be given back.
   ///
-  /// - Parameter onLost: called once, with the connection's key, when it ends though somebody still
+  /// - Parameter onLost: called once, with the connection's id, when it ends though somebody still
   ///   uses it. Only that of the caller who dials is kept.
   func lease(
     _ address: TransportAddress, within limit: Duration? = nil,
-    onLost: @escaping @Sendable (String) -> Void
+    onLost: @escaping @Sendable (ID) -> Void
   ) async throws -> Lease {
     let key = address.text
     let entry: Entry
@@ -62,8 +67,8 @@ actor ShimConnections {
     entries[key] = entry
     do {
       return Lease(
-        key: key, address: address, line: try await entry.dial.value, gate: entry.gate,
-        generation: entry.generation)
+        id: ID(key: key, generation: entry.generation), address: address,
+        line: try await entry.dial.value, gate: entry.gate)
     } catch {
       // Everybody who waited for this dial fails; a later caller dials anew.
       if entries[key]?.generation == entry.generation { entries[key] = nil }
@@ -73,7 +78,7 @@ actor ShimConnections {
 
   private func dial(
     _ address: TransportAddress, key: String, within limit: Duration,
-    onLost: @escaping @Sendable (String) -> Void
+    onLost: @escaping @Sendable (ID) -> Void
   ) -> Entry {
     generations += 1
     let generation = generations
@@ -91,23 +96,23 @@ actor ShimConnections {
 
   /// Gives a lease back. The last one closes the connection, and waits until it is closed.
   func release(_ lease: Lease) async {
-    guard var entry = entries[lease.key], entry.generation == lease.generation else { return }
+    guard var entry = entries[lease.id.key], entry.generation == lease.id.generation else { return }
     entry.users -= 1
     guard entry.users == 0 else {
-      entries[lease.key] = entry
+      entries[lease.id.key] = entry
       return
     }
     // Forgotten before it is closed: an end that was asked for is no loss.
-    entries[lease.key] = nil
+    entries[lease.id.key] = nil
     await lease.connection.close()
   }
 
   private func closed(
-    _ key: String, _ generation: UInt64, _ onLost: @Sendable (String) -> Void
+    _ key: String, _ generation: UInt64, _ onLost: @Sendable (ID) -> Void
   ) {
     guard entries[key]?.generation == generation else { return }
     entries[key] = nil
-    onLost(key)
+    onLost(ID(key: key, generation: generation))
   }
 
   /// Closes all that is still open.

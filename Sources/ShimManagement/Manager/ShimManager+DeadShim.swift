@@ -12,22 +12,26 @@ internal import TransportCore
 extension ShimManager {
   /// The connection that these tasks share has ended without anybody's asking. Who comes first says
   /// so: the connection itself, or whoever gives a task back whose connection is gone.
-  func connectionLost(_ key: String) {
-    let lost = holders(onConnection: key)
+  func connectionLost(_ id: ShimConnections.ID) {
+    let lost = strand(id)
     guard let first = lost.first else { return }
-    for holder in lost { forget(holder) }
     let address = first.lease.address
     inBackground { [self] in
-      for holder in lost { await holder.log?.close() }
-      guard await isDeadSoon(address) else {
-        configuration.logger.warning(
-          "connection to a shim was lost, but somebody still answers there; nothing is cleaned up",
-          metadata: ["address": "\(address)"])
-        return
+      if await isDeadSoon(address) {
+        await cleanUpStranded(lost, at: address)
+      } else if await !relink(lost, to: address) {
+        relinkLater(lost, to: address)
       }
-      for namespace in Set(lost.map(\.namespace)) {
-        await cleanUpDead(namespace: namespace, at: address)
-      }
+    }
+  }
+
+  func cleanUpStranded(_ lost: [any LineHolder], at address: TransportAddress) async {
+    for holder in lost {
+      forget(holder)
+      await holder.log?.close()
+    }
+    for namespace in Set(lost.map(\.bundle.namespace)) {
+      await cleanUpDead(namespace: namespace, at: address)
     }
   }
 
@@ -93,9 +97,15 @@ extension ShimManager {
   ) async throws(ShimManagementError) -> Containerd_Task_V3_DeleteResponse {
     let end = await deleteByBinary(bundle, binary)
     let isSandbox = SandboxFile.isThere(in: bundle)
+    // A file that cannot be read does not say that its end was reported.
+    let isReported = (try? SandboxFile.read(from: bundle))??.exit != nil
     await removeSocket(of: bundle)
     try await bundle.delete()
-    if isSandbox { publishSandboxExit(end, of: bundle) } else { publish(end, of: bundle) }
+    if isSandbox {
+      publishSandboxExit(end, of: bundle, isReported)
+    } else {
+      publish(end, of: bundle)
+    }
     return end
   }
 
@@ -148,11 +158,23 @@ extension ShimManager {
     publish(deleted, topic: EventTopic.taskDelete, of: bundle)
   }
 
-  private func publishSandboxExit(_ end: Containerd_Task_V3_DeleteResponse, of bundle: Bundle) {
+  private func publishSandboxExit(
+    _ end: Containerd_Task_V3_DeleteResponse, of bundle: Bundle, _ isReported: Bool
+  ) {
+    // What the sandbox itself said counts for more than what its binary makes of what is left.
+    let known = takeEnding(of: bundle)
+    guard !isReported else { return }
+    publishSandboxExit(
+      status: known?.status ?? end.exitStatus, at: known?.exitedAt ?? end.exitedAt, of: bundle)
+  }
+
+  func publishSandboxExit(
+    status: UInt32, at time: Google_Protobuf_Timestamp, of bundle: Bundle
+  ) {
     var exit = Containerd_Events_SandboxExit()
     exit.sandboxID = bundle.id
-    exit.exitStatus = end.exitStatus
-    exit.exitedAt = end.exitedAt
+    exit.exitStatus = status
+    exit.exitedAt = time
     publish(exit, topic: EventTopic.sandboxExit, of: bundle)
   }
 

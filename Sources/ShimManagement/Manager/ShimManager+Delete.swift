@@ -119,7 +119,7 @@ extension ShimManager {
     await inBackground { [self] in
       let isGone = await endInShim(task)
       // Its shim died under it. Then its bundle is still needed: by it the binary cleans up.
-      if !task.connection.isConnected { connectionLost(task.lease.key) }
+      if !task.connection.isConnected { connectionLost(task.lease.id) }
       guard forget(task) else { return }
       guard isGone else {
         // Its bundle is what the next `rm` finds it by.

@@ -1,3 +1,4 @@
+internal import ContainerdClient
 internal import Glibc
 internal import Logging
 internal import ProcessSupervision
@@ -22,6 +23,11 @@ public final class ShimManager: Sendable {
   private struct State {
     /// By identity: a process may take up the same task or sandbox more than once.
     var holders: [ObjectIdentifier: any LineHolder] = [:]
+    /// Those whose connection is gone, while it is found out whether their shim lives.
+    var astray: [ObjectIdentifier: any LineHolder] = [:]
+    var watches: [ObjectIdentifier: SandboxWatch] = [:]
+    /// How sandboxes ended that said so, until it is reported.
+    var endings: [Bundle: SandboxExit] = [:]
     var cleanups: [Int: Task<Void, Never>] = [:]
     var cleanupsSoFar = 0
   }
@@ -56,29 +62,101 @@ public final class ShimManager: Sendable {
 
   func giveBack(_ holder: some LineHolder) async {
     // A call fails a moment before the connection's own word of its end is out.
-    if !holder.lease.connection.isConnected { connectionLost(holder.lease.key) }
+    if !holder.lease.connection.isConnected { connectionLost(holder.lease.id) }
     guard forget(holder) else { return }
     await letGo(of: holder)
   }
 
   func adopt(_ holder: some LineHolder) {
     state.withLock { $0.holders[ObjectIdentifier(holder)] = holder }
+    // It may have been lost before anybody was there to be told.
+    if !holder.lease.connection.isConnected { connectionLost(holder.lease.id) }
   }
 
   /// - Returns: whether this process still knew the holder. Who is told yes owns its end.
   @discardableResult
   func forget(_ holder: any LineHolder) -> Bool {
-    state.withLock { $0.holders.removeValue(forKey: ObjectIdentifier(holder)) != nil }
+    let (isKnown, watch) = state.withLock { state in
+      let id = ObjectIdentifier(holder)
+      let held = state.holders.removeValue(forKey: id)
+      let astray = state.astray.removeValue(forKey: id)
+      return (held != nil || astray != nil, state.watches.removeValue(forKey: id))
+    }
+    watch?.cancel()
+    return isKnown
+  }
+
+  /// Takes those aside that used a connection which is gone. Who comes second gets none.
+  func strand(_ id: ShimConnections.ID) -> [any LineHolder] {
+    state.withLock { state in
+      let lost = state.holders.filter { $0.value.lease.id == id }
+      for (key, holder) in lost {
+        state.holders[key] = nil
+        state.astray[key] = holder
+      }
+      return Array(lost.values)
+    }
+  }
+
+  /// Has a stranded one go on with a new connection.
+  ///
+  /// - Returns: `false` if it was given up meanwhile: then the lease is the caller's to give back.
+  func readopt(_ holder: some LineHolder, with lease: ShimConnections.Lease) -> Bool {
+    state.withLock { state in
+      let id = ObjectIdentifier(holder)
+      guard state.astray.removeValue(forKey: id) != nil else { return false }
+      holder.relink(lease)
+      state.holders[id] = holder
+      return true
+    }
+  }
+
+  func isAstray(_ holder: any LineHolder) -> Bool {
+    state.withLock { $0.astray[ObjectIdentifier(holder)] != nil }
+  }
+
+  /// - Returns: `false` if there is one by the same connection already, or nobody holds the sandbox any more.
+  func keep(_ watch: SandboxWatch, of sandbox: ShimSandbox) -> Bool {
+    state.withLock { state in
+      let id = ObjectIdentifier(sandbox)
+      guard state.holders[id] != nil, state.watches[id]?.connection != watch.connection else {
+        return false
+      }
+      state.watches[id] = watch
+      return true
+    }
+  }
+
+  func drop(_ watch: SandboxWatch, of sandbox: ShimSandbox) {
+    state.withLock { state in
+      let id = ObjectIdentifier(sandbox)
+      guard state.watches[id]?.connection == watch.connection else { return }
+      state.watches[id] = nil
+    }
+  }
+
+  /// The watch, which whoever takes it is to settle or cancel.
+  func takeWatch(of sandbox: ShimSandbox) -> SandboxWatch? {
+    state.withLock { $0.watches.removeValue(forKey: ObjectIdentifier(sandbox)) }
+  }
+
+  func remember(_ exit: SandboxExit, of bundle: Bundle) {
+    state.withLock { $0.endings[bundle] = exit }
+  }
+
+  func knowsEnding(of bundle: Bundle) -> Bool {
+    state.withLock { $0.endings[bundle] != nil }
+  }
+
+  /// How a sandbox ended, if it said so and that was not taken before.
+  func takeEnding(of bundle: Bundle) -> SandboxExit? {
+    state.withLock { $0.endings.removeValue(forKey: bundle) }
   }
 
   /// Gives back what a task or sandbox holds: its share of the connection, and its shim's log.
   func letGo(of holder: some LineHolder) async {
     await connections.release(holder.lease)
     await holder.log?.close()
-  }
-
-  func holders(onConnection key: String) -> [any LineHolder] {
-    state.withLock { $0.holders.values.filter { $0.lease.key == key } }
   }
 
   /// Runs a cleanup that nobody's cancellation stops, and that `settle` waits for.
@@ -103,8 +181,8 @@ public final class ShimManager: Sendable {
     _ address: TransportAddress, for subject: String, within limit: Duration? = nil
   ) async throws(ShimManagementError) -> ShimConnections.Lease {
     do {
-      return try await connections.lease(address, within: limit) { [weak self] key in
-        self?.connectionLost(key)
+      return try await connections.lease(address, within: limit) { [weak self] id in
+        self?.connectionLost(id)
       }
     } catch let error as TransportError {
       throw ShimManagementError(

@@ -67,6 +67,9 @@ extension ShimManager {
     /// The end of a process that a failed start left: once it was asked, and again after SIGTERM.
     /// Then it is killed.
     public var stray: Duration = .seconds(1)
+    /// How long a sandbox's end is held back for the end of its shim, with which its tasks end: their
+    /// ends are reported before its own.
+    public var lastWords: Duration = .milliseconds(500)
     /// Another process that holds the lock of the same task or sandbox.
     public var lock: Duration = .seconds(60)
 

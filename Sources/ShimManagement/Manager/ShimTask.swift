@@ -78,6 +78,13 @@ public final class ShimTask: Sendable, LineHolder {
     self.way = Mutex(Way(lease: lease, client: service))
   }
 
+  func relink(_ lease: ShimConnections.Lease) {
+    way.withLock { way in
+      way.lease = lease
+      way.client = way.client.relinked(lease.line)
+    }
+  }
+
   /// Makes a call and says, when it fails, what failed on what.
   ///
   /// - Parameter action: the verb for the message, such as "start".

@@ -32,9 +32,9 @@ extension ShimManager {
     lease: ShimConnections.Lease, until deadline: ContinuousClock.Instant
   ) async -> RestoredBundle {
     if examination.hasSandboxAPI {
-      let sandbox = ShimSandbox(
+      let sandbox = self.sandbox(
         bundle: examination.bundle, address: address, version: params.version, lease: lease,
-        log: nil, manager: configuration)
+        log: nil)
       return await take(sandbox, examination, until: deadline)
     }
     let task: ShimTask
@@ -78,6 +78,7 @@ extension ShimManager {
       }
     }
     restored.sandbox = sandbox
+    watch(sandbox)
     return restored
   }
 

@@ -109,9 +109,8 @@ extension ShimManager {
     configuration.onStep(.bootstrapRecorded)
     let lease = try await lease(address, for: "sandbox \(bundle.id)")
     configuration.onStep(.connected)
-    let sandbox = ShimSandbox(
-      bundle: bundle, address: address, version: params.version, lease: lease, log: log,
-      manager: configuration)
+    let sandbox = self.sandbox(
+      bundle: bundle, address: address, version: params.version, lease: lease, log: log)
     do throws(ShimManagementError) {
       let process = await shimPID(of: sandbox, version: params.version)
       try write(JoinRecord.file, of: bundle) { () throws(ShimProtocolError) in
@@ -212,10 +211,10 @@ extension ShimManager {
     }
     let address = try endpoint(of: params, for: "sandbox \(id)")
     let lease = try await lease(address, for: "sandbox \(id)")
-    let sandbox = ShimSandbox(
-      bundle: bundle, address: address, version: params.version, lease: lease, log: nil,
-      manager: configuration)
+    let sandbox = self.sandbox(
+      bundle: bundle, address: address, version: params.version, lease: lease, log: nil)
     adopt(sandbox)
+    watch(sandbox)
     return sandbox
   }
 

@@ -23,8 +23,10 @@ extension ShimManager {
       let process = JoinRecord.read(from: sandbox.bundle.files)?.shim
       let isAsked = try await self.askToShutDown(sandbox)
       // Before the connection goes: its end is no loss any more.
+      let watch = self.takeWatch(of: sandbox)
       let isHeld = self.forget(sandbox)
       let hasEnded = isAsked ? await self.hasEnded(sandbox, process) : false
+      await watch?.settle(within: hasEnded ? self.configuration.limits.lastWords : .zero)
       if isHeld { await self.letGo(of: sandbox) }
       try await self.cleanUp(after: sandbox, process: process, hasEnded: hasEnded)
     }
@@ -55,13 +57,7 @@ extension ShimManager {
     let limit = configuration.limits.shutdown
     if let process { return await process.waitForEnd(within: limit) }
     let connection = sandbox.connection
-    await withTaskGroup { group in
-      group.addTask { await connection.waitUntilClosed() }
-      // Cut short when the connection has ended, which is all that is waited for.
-      group.addTask { try? await Task.sleep(for: limit) }
-      await group.next()
-      group.cancelAll()
-    }
+    await first(within: limit) { await connection.waitUntilClosed() }
     return await isDeadSoon(sandbox.address)
   }
 

@@ -19,6 +19,7 @@ public final class ShimSandbox: Sendable, LineHolder {
   let log: ShimLog?
   let manager: ShimManager.Configuration
   private let way: Mutex<ShimConnections.Lease>
+  private let onStart: @Sendable (ShimSandbox) -> Void
 
   public var id: String { bundle.id }
   public var namespace: String { bundle.namespace }
@@ -32,7 +33,8 @@ public final class ShimSandbox: Sendable, LineHolder {
 
   init(
     bundle: Bundle, address: TransportAddress, version: Int, lease: ShimConnections.Lease,
-    log: ShimLog?, manager: ShimManager.Configuration
+    log: ShimLog?, manager: ShimManager.Configuration,
+    onStart: @escaping @Sendable (ShimSandbox) -> Void
   ) {
     self.bundle = bundle
     self.address = address
@@ -40,7 +42,10 @@ public final class ShimSandbox: Sendable, LineHolder {
     self.log = log
     self.manager = manager
     self.way = Mutex(lease)
+    self.onStart = onStart
   }
+
+  func relink(_ lease: ShimConnections.Lease) { way.withLock { $0 = lease } }
 
   /// Makes a call and says, when it fails, what failed on what.
   ///
@@ -63,9 +68,11 @@ public final class ShimSandbox: Sendable, LineHolder {
   @discardableResult
   public func start() async throws(ShimManagementError) -> SandboxStart {
     let limit = manager.limits.change
-    return try await call("start") { client throws(RPCError) in
+    let start = try await call("start") { client throws(RPCError) in
       try await client.start(self.id, timeout: limit)
     }
+    onStart(self)
+    return start
   }
 
   /// Ends the sandbox. What is left of it can still be asked for.

@@ -12,6 +12,8 @@ struct PodFixture {
     case podsandbox
     /// The shim's sandbox service.
     case shim
+    /// `hawse serve`, which containerd knows as a proxy plugin.
+    case hawsepipe
 
     var testDescription: String { rawValue }
   }
@@ -19,17 +21,21 @@ struct PodFixture {
   static let image = "docker.io/library/busybox:test"
 
   let containerd: ContainerdFixture
+  let server: ControllerProcess
   private let cri: String
 
   /// Runs a test's body, after which no pod is left, and nothing of one.
   static func use(_ body: (PodFixture) async throws -> Void) async throws {
     let client = try await ContainerdRelease.cri()
     try await ContainerdFixture.use(.forky, cri: configuration) { containerd in
-      let fixture = PodFixture(containerd: containerd, cri: client)
+      let server = try ControllerProcess(of: containerd)
+      let fixture = PodFixture(containerd: containerd, server: server, cri: client)
       try await fixture.importImage()
-      do { try await body(fixture) } catch { Issue.record(error) }
+      try await server.start()
+      do { try await body(fixture) } catch { Issue.record("\(error): \(server.log.suffix(4000))") }
       for pod in try await fixture.pods() { _ = try await fixture("rmp", pod.id) }
-      #expect(try await fixture.pods().isEmpty)
+      #expect(try await fixture.pods().isEmpty, "\(server.log.suffix(4000))")
+      try await server.stop()
       fixture.removeCgroups()
     }
   }
@@ -54,6 +60,12 @@ struct PodFixture {
     [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.shim]
     runtime_type = "\(ContainerdFixture.runtime)"
     sandboxer = "shim"
+    [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.hawsepipe]
+    runtime_type = "\(ContainerdFixture.runtime)"
+    sandboxer = "hawsepipe"
+    [proxy_plugins.hawsepipe]
+    type = "sandbox"
+    address = "@/h/serve.sock"
     [plugins.'io.containerd.grpc.v1.cri']
     disable_tcp_service = true
     stream_server_address = "127.0.0.1"

@@ -37,7 +37,6 @@
         state: directory.state, selection: try selection(&managers),
         limits: configuration.limits, logger: logger)
       let events = try startEvents()
-      defer { events?.cancel() }
       let restoration = try await control.restore()
       logger.info(
         "took up what is on record",
@@ -66,6 +65,8 @@
       services.stopping()
       await control.close()
       for manager in managers { await manager.settle() }
+      events?.cancel()
+      await events?.value
     }
 
     private func serve(
