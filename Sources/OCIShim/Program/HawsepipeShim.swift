@@ -72,8 +72,11 @@ public struct HawsepipeShim: Shim {
     let sandboxes = OCISandboxService(
       namespace: context.namespace, logger: context.logger, metrics: ContainerCgroups(),
       shutDown: { context.shutdown.begin("the sandbox is shut down") })
+    var service = OCITaskService.Configuration(
+      namespace: context.namespace, logger: context.logger)
+    service.noteAttached(in: context.bundle)
     let tasks = OCITaskService(
-      .init(namespace: context.namespace, logger: context.logger), events: events,
+      service, events: events,
       exits: ReaperExits(reaper), metrics: ContainerCgroups(), memory: ContainerMemory(),
       mounts: BundleMounts(),
       shutDown: {

@@ -13,9 +13,21 @@ struct DeadPod {
   private static let sandboxes = "io.containerd.sandbox.controller.v1.shim"
   private static let tasks = "io.containerd.runtime.v2.task"
 
+  /// Those that the shim noted; and those that lie where containerd has them, for shims that noted none.
+  private var containers: [(id: String, bundle: String)] {
+    let noted = AttachedContainers(bundle: request.bundle).all.compactMap {
+      note -> (id: String, bundle: String)? in
+      if Self.names(sandbox: request.id, note.bundle) { return (note.id, note.bundle) }
+      // Its daemon was faster and removed the bundle, which is all that it can do: the container is
+      // still there, and the note does for its bundle. A bundle of another sandbox is not ours.
+      return access(note.bundle, F_OK) == 0 ? nil : (note.id, note.directory)
+    }
+    return noted + beside.filter { one in !noted.contains { $0.id == one.id } }
+  }
+
   /// Their bundles, by containerd's layout: beside the sandboxes' directory is that of the tasks, and an
   /// attached task's bundle names its sandbox in a file. Empty for one that is no sandbox's.
-  private var containers: [(id: String, bundle: String)] {
+  private var beside: [(id: String, bundle: String)] {
     let parts = request.bundle.split(separator: "/", omittingEmptySubsequences: false)
     guard parts.count > 3,
       parts.suffix(3) == [Self.sandboxes[...], request.namespace[...], request.id[...]]
@@ -29,11 +41,16 @@ struct DeadPod {
     return names.compactMap { name in
       let bundle = "\(directory)/\(name)"
       guard (try? Identifier.validate(name, as: .id)) != nil,
-        let sandbox = try? SmallFile.read("\(bundle)/sandbox", limit: 256),
-        String(decoding: sandbox, as: UTF8.self) == request.id
+        Self.names(sandbox: request.id, bundle)
       else { return nil }
       return (name, bundle)
     }
+  }
+
+  /// Whether a bundle is that of a container of the sandbox: it may be another one's by now, or gone.
+  private static func names(sandbox id: String, _ bundle: String) -> Bool {
+    guard let sandbox = try? SmallFile.read("\(bundle)/sandbox", limit: 256) else { return false }
+    return String(decoding: sandbox, as: UTF8.self) == id
   }
 
   /// Ends what is left of them. What cannot be ended is said, and hinders nothing else.

@@ -93,9 +93,12 @@ extension OCITaskService {
     _ record: JournalRecord
   ) async throws -> TaskContainer {
     let namespace = configuration.namespace
+    let attached = configuration.attached
     let container = try await journalThread.runIfActive {
       let io = try Self.openStreams(record.stdio, options, id: request.id, namespace)
+      let isAttached = AttachedContainers.isAttached(request.bundle)
       do {
+        if isAttached { try attached?.note(record, bundle: request.bundle) }
         try Journal(bundle: request.bundle).write(record)
       } catch {
         io.close()
@@ -106,7 +109,7 @@ extension OCITaskService {
         runtime: OCIRuntime(options: options, namespace: namespace, directory: request.bundle),
         checkpoint: request.checkpoint,
         hasOwnPIDNamespace: Self.hasOwnPIDNamespace(bundle: request.bundle),
-        hasMounts: record.hasMounts, io: io, journal: record)
+        hasMounts: record.hasMounts, isAttached: isAttached, io: io, journal: record)
     }
     return container
   }

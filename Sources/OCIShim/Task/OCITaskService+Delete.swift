@@ -43,6 +43,9 @@ extension OCITaskService {
       }
       if container.hasMounts { try await self.mounts?.unmount(bundle: container.bundle) }
       io?.close()
+      if container.isAttached, let attached = self.configuration.attached {
+        try await self.journalThread.runIfActive { attached.forget(id) }
+      }
       return self.noteDeleted(container)
     }
   }

@@ -26,6 +26,17 @@ public final class OCITaskService: Sendable {
     /// behind it, so that only what this process does with it takes time.
     public var endLimit: Duration = .seconds(10)
 
+    /// Where containers are noted that are attached to this process's sandbox; nil: nowhere.
+    var attached: AttachedContainers?
+
+    /// Has containers that are attached to a sandbox noted in its bundle, where
+    /// `delete` looks for them.
+    ///
+    /// - Parameter bundle: the sandbox's.
+    public mutating func noteAttached(in bundle: String) {
+      attached = AttachedContainers(bundle: bundle)
+    }
+
     public init(namespace: String, logger: Logger) {
       self.namespace = namespace
       self.logger = logger

@@ -38,6 +38,8 @@ final class TaskContainer: Sendable {
   /// Its end ends all processes in it: the kernel sees to that.
   let hasOwnPIDNamespace: Bool
   let hasMounts: Bool
+  /// To a sandbox, in whose bundle it is noted.
+  let isAttached: Bool
   let stdio: JournalRecord.Stdio
   let operations = OperationQueue()
   let promise = ExitPromise()
@@ -47,7 +49,7 @@ final class TaskContainer: Sendable {
 
   init(
     id: String, bundle: String, runtime: OCIRuntime, checkpoint: String, hasOwnPIDNamespace: Bool,
-    hasMounts: Bool, io: any ProcessStreams, journal: JournalRecord
+    hasMounts: Bool, isAttached: Bool, io: any ProcessStreams, journal: JournalRecord
   ) {
     self.id = id
     self.bundle = bundle
@@ -55,6 +57,7 @@ final class TaskContainer: Sendable {
     self.checkpoint = checkpoint
     self.hasOwnPIDNamespace = hasOwnPIDNamespace
     self.hasMounts = hasMounts
+    self.isAttached = isAttached
     self.stdio = journal.stdio
     var state = State(
       machine: InitStateMachine(fromCheckpoint: !checkpoint.isEmpty), journal: journal)

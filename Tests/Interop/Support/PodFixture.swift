@@ -32,7 +32,10 @@ struct PodFixture {
       let fixture = PodFixture(containerd: containerd, server: server, cri: client)
       try await fixture.importImage()
       try await server.start()
-      do { try await body(fixture) } catch { Issue.record("\(error): \(server.log.suffix(4000))") }
+      do { try await body(fixture) } catch {
+        Issue.record(
+          "\(error): \(server.log.suffix(4000))\nand containerd: \(containerd.log.suffix(4000))")
+      }
       for pod in try await fixture.pods() { _ = try await fixture("rmp", pod.id) }
       #expect(try await fixture.pods().isEmpty, "\(server.log.suffix(4000))")
       try await server.stop()
