@@ -74,7 +74,8 @@ struct SandboxPeerTests {
       let status = try await sandboxes.status("pod", verbose: true, timeout: .seconds(10))
       #expect(status.isReady && status.info == ["namespace": "blue", "color": "red"])
       let platform = try await sandboxes.platform("pod", timeout: .seconds(10))
-      #expect((platform.os, platform.architecture, platform.variant) == ("linux", "riscv64", "peer"))
+      #expect(
+        (platform.os, platform.architecture, platform.variant) == ("linux", "riscv64", "peer"))
       try await sandboxes.ping("pod", timeout: .seconds(10))
       let metrics = try await sandboxes.metrics("pod", timeout: .seconds(10))
       #expect(metrics.id == "pod" && metrics.data?.isA(Google_Protobuf_UInt64Value.self) == true)
