@@ -8,7 +8,9 @@ extension ShimManagementError {
   ///   - action: the verb, such as "start".
   ///   - subject: what it was to be done to, such as "task web".
   init(action: String, subject: String, address: TransportAddress, _ error: RPCError) {
-    switch error.reason {
+    // The limit travels with the call: a shim may notice first that it has passed, and say so.
+    let hasPassed = error.reason == .status && error.code == .deadlineExceeded
+    switch hasPassed ? .deadline : error.reason {
     case .connectionClosed:
       self.init(
         code: .shimDied,
