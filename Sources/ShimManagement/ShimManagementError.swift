@@ -27,6 +27,8 @@ public struct ShimManagementError: Error, Sendable {
     public static let runtimeNotFound = Code("runtimeNotFound")
     /// The shim's binary ran and did not give a shim.
     public static let startFailed = Code("startFailed")
+    /// The shim's binary refused what it was told on standard input: it wants bootstrap params.
+    public static let dialectRefused = Code("dialectRefused")
     /// A task could not be attached to a sandbox that runs.
     public static let attachFailed = Code("attachFailed")
     /// There is no such sandbox.
@@ -45,6 +47,8 @@ public struct ShimManagementError: Error, Sendable {
     public static let damagedState = Code("damagedState")
     /// Another process works on the same thing and did not finish in time.
     public static let busy = Code("busy")
+    /// What is to be set in shims' environment cannot be.
+    public static let invalidEnvironment = Code("invalidEnvironment")
     /// The calling task was cancelled.
     public static let cancelled = Code("cancelled")
     /// A file of a bundle or of the state directory could not be read, written or removed.

@@ -1,7 +1,8 @@
+internal import ContainerdAPI
 public import SwiftProtobuf
 
-/// How a shim's binary is run: the contract of containerd 1.6 to 2.2, which shims of 2.3 and newer
-/// still understand (containerd `pkg/shim`, `Command`).
+/// How a shim's binary is run: the contract of containerd 1.6 and newer (containerd `pkg/shim`,
+/// `Command`). What `start` gets on standard input has changed with 2.3: ``StartDialect``.
 ///
 /// This is data: whoever runs it puts the process into a group of its own, keeps standard output and
 /// standard error apart, and bounds the time.
@@ -52,23 +53,25 @@ public struct ShimCommandLine: Hashable, Sendable {
   ///   - inherited: The environment to start from. What the contract sets wins.
   ///   - extra: Wins over both (containerd's `env` setting of its shim manager).
   ///   - options: The task's options, which go to standard input.
+  ///   - dialect: How they go there.
   /// - Throws: `.invalidIdentifier` for the id or the namespace, `.invalidArgument` for a path that is
   ///   not absolute or text that cannot be passed.
   public static func start(
     _ context: Context, inherited: [String: String], extra: [String: String] = [:],
-    options: Google_Protobuf_Any? = nil
+    options: Google_Protobuf_Any? = nil, dialect: StartDialect = .options
   ) throws(ShimProtocolError) -> ShimCommandLine {
     try check(context)
     let arguments = common(context) + ["-id", context.id] + debug(context) + ["start"]
-    var input: [UInt8] = []
-    if let options {
-      do {
-        input = try options.serializedBytes()
-      } catch {
-        throw ShimProtocolError(
-          code: .invalidArgument, message: "the options of \(context.id) could not be encoded",
-          cause: error)
+    let input: [UInt8]
+    do {
+      switch dialect {
+      case .options: input = try options?.serializedBytes() ?? []
+      case .bootstrap: input = try bootstrap(context, options).serializedBytes()
       }
+    } catch {
+      throw ShimProtocolError(
+        code: .invalidArgument, message: "the options of \(context.id) could not be encoded",
+        cause: error)
     }
     return ShimCommandLine(
       executable: context.binary, arguments: arguments,
@@ -80,15 +83,29 @@ public struct ShimCommandLine: Hashable, Sendable {
   ///
   /// - Throws: as ``start(_:inherited:extra:options:)``.
   public static func delete(
-    _ context: Context, inherited: [String: String]
+    _ context: Context, inherited: [String: String], extra: [String: String] = [:]
   ) throws(ShimProtocolError) -> ShimCommandLine {
     try check(context)
     return ShimCommandLine(
       executable: context.binary,
       arguments: common(context) + ["-id", context.id, "-bundle", context.bundle]
         + debug(context) + ["delete"],
-      environment: try environment(context, inherited, [:]),
+      environment: try environment(context, inherited, extra),
       workingDirectory: context.bundle, standardInput: [])
+  }
+
+  private static func bootstrap(
+    _ context: Context, _ options: Google_Protobuf_Any?
+  ) -> Containerd_Runtime_Bootstrap_V1_BootstrapParams {
+    .with {
+      $0.instanceID = context.id
+      $0.namespace = context.namespace
+      $0.logLevel = context.debug ? .debug : .info
+      $0.containerdTtrpcAddress = context.eventsAddress
+      $0.containerdGrpcAddress = context.daemonAddress
+      $0.containerdBinary = context.publishBinary
+      if let options { $0.extensions = [.with { $0.value = options }] }
+    }
   }
 
   private static func common(_ context: Context) -> [String] {

@@ -1,4 +1,5 @@
 #if GRPC
+  import RPCCore
   import Testing
 
   @testable import GRPCTransport
@@ -55,6 +56,19 @@
     func timeouts(_ timeout: Duration, _ text: String) {
       #expect(WireTimeout.encode(timeout) == text)
       #expect((WireTimeout.decode(text) ?? .zero) >= timeout)
+    }
+
+    @Test(
+      "a reset stream's number becomes gRPC's code for it",
+      arguments: [
+        ("Stream unexpectedly closed: received RST_STREAM frame (0x7: refused stream).", 14),
+        ("Stream unexpectedly closed: received RST_STREAM frame (0x8: cancel).", 1),
+        ("Stream unexpectedly closed: received RST_STREAM frame (0xb: enhance your calm).", 8),
+        ("Stream unexpectedly closed: received RST_STREAM frame (0x2: internal error).", 13),
+        ("Stream unexpectedly closed.", nil), ("the peer's own words", nil),
+      ] as [(String, Int32?)])
+    func resets(_ text: String, _ code: Int32?) {
+      #expect(RPCCode(resetIn: text)?.rawValue == code)
     }
 
     @Test(

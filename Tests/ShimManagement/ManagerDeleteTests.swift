@@ -7,20 +7,34 @@ import Testing
 
 @Suite("Deleting tasks")
 struct ManagerDeleteTests {
-  /// Shutdown goes to a task's own shim and to every shim of version 2, which ignores it while it has
-  /// tasks; not to a sandbox's of version 3.
-  @Test("an attached task: Delete, then Shutdown for version 2 alone", arguments: [2, 3])
+  @Test(
+    "an attached task: Delete, then Shutdown, which shims ignore while they have tasks",
+    arguments: [2, 3])
   func attached(_ version: Int) async throws {
     let fixture = try ManagerFixture()
     let shim = try fixture.shim(versions: [version])
     let task = try await fixture.attach("web", to: shim, version: version)
     let exit = try await fixture.manager.delete(task)
     #expect(exit?.status == 7)
-    #expect(
-      shim.calls
-        == (version == 2 ? ["v2 Delete web", "v2 Shutdown web"] : ["v3 Delete web"]))
+    #expect(shim.calls == ["v\(version) Delete web", "v\(version) Shutdown web"])
     #expect(!fixture.hasBundle("web"))
     #expect(!exists(fixture.scratch.state.workPath(namespace: "tests", id: "web")))
+    await shim.die()
+  }
+
+  @Test(
+    "as containerd did from 2.0.6 to 2.3, Shutdown can be kept from a sandbox of version 3",
+    arguments: [2, 3])
+  func withoutShutdown(_ version: Int) async throws {
+    let fixture = try ManagerFixture()
+    let shim = try fixture.shim(versions: [version])
+    var configuration = fixture.manager.configuration
+    configuration.asksSandboxesToShutDown = false
+    let manager = try ShimManager(configuration)
+    let task = try await manager.attach(
+      fixture.request("web", at: shim.address, version: version))
+    try await manager.delete(task)
+    #expect(shim.calls(of: "Shutdown") == (version == 2 ? ["v2 Shutdown web"] : []))
     await shim.die()
   }
 

@@ -18,6 +18,7 @@ struct ManagerFixture {
   /// - Parameter step: called at each step with the path of the namespace's bundles.
   init(
     limits change: (inout ShimManager.Limits) -> Void = { _ in },
+    environment: [String: String] = [:],
     onStep step: (@Sendable (ManagerStep, String) -> Void)? = nil
   ) throws {
     scratch = try Scratch()
@@ -30,12 +31,13 @@ struct ManagerFixture {
     limits.connect = .seconds(60)
     change(&limits)
     let bundles = "\(scratch.state.bundles)/\(Self.namespace)"
-    manager = try ShimManager(
-      ShimManager.Configuration(
-        directory: scratch.state, registry: TransportRegistry([UnixConnector()]),
-        environment: ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin"], limits: limits,
-        logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
-        onStep: { step?($0, bundles) }))
+    var configuration = ShimManager.Configuration(
+      directory: scratch.state, registry: TransportRegistry([UnixConnector()]),
+      environment: ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin"], limits: limits,
+      logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+      onStep: { step?($0, bundles) })
+    configuration.shimEnvironment = ShimEnvironment(environment)
+    manager = try ShimManager(configuration)
   }
 
   static let namespace = "tests"

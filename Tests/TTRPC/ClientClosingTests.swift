@@ -81,6 +81,24 @@ struct ClientClosingTests {
     #expect(error.message.contains("middle of a frame"))
   }
 
+  @Test(
+    "a peer that speaks HTTP/2 and hangs up is told by it",
+    arguments: [
+      [0, 0, 18, 4, 0, 0, 0, 0, 0] + [UInt8](repeating: 1, count: 18),
+      [0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 8],
+    ])
+  func http2(_ settings: [UInt8]) async throws {
+    let (peer, channel) = try await RawPeer.pair()
+    let client = await client(over: channel)
+    async let failed = failure { try await call(client) }
+    _ = try await peer.request()
+    try await peer.write(settings)
+    try await peer.close()
+    let error = try await failed
+    #expect(error.reason == .connectionClosed)
+    #expect(error.message.contains("grpc+"), "\(error)")
+  }
+
   @Test("closing ends the calls, tells onClose that it was us, and may be repeated")
   func close() async throws {
     let (peer, channel) = try await RawPeer.pair()

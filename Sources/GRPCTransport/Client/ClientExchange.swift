@@ -166,6 +166,12 @@
             + "\(link.options.maximumMessageBytes) bytes that this side takes, or no message",
           reason: .oversize)
       }
+      if status.code == .unavailable, trailers.isEmpty,
+        let code = RPCCode(resetIn: status.message)
+      {
+        return RPCError(
+          code: code, message: "\(method): the peer reset the call: \(status.message)")
+      }
       return RPCError(status, trailers)
     }
 
@@ -177,6 +183,24 @@
           message: "\(method): \(error.message)", reason: .protocolViolation, cause: error)
       }
       return lost(error)
+    }
+  }
+
+  extension RPCCode {
+    /// What a reset stream means (gRPC over HTTP/2, "Errors"), of which the library leaves the number
+    /// in its text alone. Nil: the text is no reset's.
+    init?(resetIn text: String) {
+      let lead = "Stream unexpectedly closed: received RST_STREAM frame (0x"
+      guard text.hasPrefix(lead) else { return nil }
+      let digits = text.dropFirst(lead.count).prefix { $0.isHexDigit }
+      switch UInt32(digits, radix: 16) {
+      case 0x7: self = .unavailable
+      case 0x8: self = .cancelled
+      case 0xb: self = .resourceExhausted
+      case 0xc: self = .permissionDenied
+      case .some: self = .internal
+      case nil: return nil
+      }
     }
   }
 #endif

@@ -106,7 +106,9 @@
     }
 
     static func mute(_ limit: Duration) -> AttemptFailure {
-      AttemptFailure(
+      let (seconds, attoseconds) = limit.components
+      let limit = Duration.milliseconds(seconds * 1000 + attoseconds / 1_000_000_000_000_000)
+      return AttemptFailure(
         phase: .handshake,
         message: "the peer took the connection and sent no HTTP/2 SETTINGS within \(limit)",
         outlook: .notReady,

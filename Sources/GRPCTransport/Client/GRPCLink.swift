@@ -14,18 +14,17 @@
     let transport: Transport
     let options: GRPCClientOptions
     let signals: LinkSignals
-    private let end: LinkEnd
+    private let end = LinkEnd()
     private let isClosedHere = Atomic<Bool>(false)
 
     private init(
       _ connection: Connection, _ transport: Transport, _ options: GRPCClientOptions,
-      _ signals: LinkSignals, onClose: (@Sendable (RPCError?) -> Void)?
+      _ signals: LinkSignals
     ) {
       self.connection = connection
       self.transport = transport
       self.options = options
       self.signals = signals
-      end = LinkEnd(onClose)
     }
 
     // MARK: Making one
@@ -101,7 +100,7 @@
         channel.close(promise: nil)
         throw .closedEarly(error)
       }
-      let link = GRPCLink(connection, transport, options, signals, onClose: onClose)
+      let link = GRPCLink(connection, transport, options, signals)
       Task { await link.run() }
       do {
         try await link.waitUntilReady(ready.futureResult, limit)
@@ -109,6 +108,7 @@
         link.close()
         throw error as? AttemptFailure ?? .closedEarly(error)
       }
+      link.end.adopt(onClose)
       return link
     }
 

@@ -11,13 +11,23 @@
       /// How the connection ended, once it has; nil within: by this side.
       var ending: RPCError??
       var isTold = false
+      /// Whether there is somebody to tell. A connection that fails before it is handed over has its
+      /// error thrown instead.
+      var isAdopted = false
       var action: (@Sendable (RPCError?) -> Void)?
       var waiters: [UInt64: CheckedContinuation<Void, Never>] = [:]
     }
 
-    private let state: Mutex<State>
+    private let state = Mutex(State())
 
-    init(_ action: (@Sendable (RPCError?) -> Void)?) { state = Mutex(State(action: action)) }
+    /// Sets what to run at the end; runs it if that has come.
+    func adopt(_ action: (@Sendable (RPCError?) -> Void)?) {
+      state.withLock { state in
+        state.action = action
+        state.isAdopted = true
+      }
+      tellIfDue()
+    }
 
     /// How many calls are under way.
     var calls: Int { state.withLock { $0.calls } }
@@ -38,7 +48,9 @@
 
     private func tellIfDue() {
       let due = state.withLock { state -> (@Sendable () -> Void)? in
-        guard let ending = state.ending, state.calls == 0, !state.isTold else { return nil }
+        guard let ending = state.ending, state.isAdopted, state.calls == 0, !state.isTold else {
+          return nil
+        }
         state.isTold = true
         let action = state.action
         let waiters = state.waiters.values

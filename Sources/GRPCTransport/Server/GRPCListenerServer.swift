@@ -1,6 +1,7 @@
 #if GRPC
   internal import GRPCCore
   internal import GRPCNIOTransportHTTP2Posix
+  public import Logging
   internal import NIOCore
   public import RPCCore
   public import TransportCore
@@ -34,17 +35,24 @@
       /// The shortest pause between a peer's pings; one that pings more often is taken for an
       /// attack, and told to go (GOAWAY, too many pings).
       public var minimumPingInterval: Duration
+      /// How long a client may take to begin HTTP/2 before its connection is closed.
+      public var handshakeLimit: Duration
+      /// Where clients that do not speak gRPC are logged, with what they seem to speak.
+      public var logger: Logger?
 
       public init(
         maximumConnections: Int = 1024, maximumStreams: Int = 4096,
         maximumMessageBytes: Int = 16 << 20, windowSize: Int = 1 << 20,
-        minimumPingInterval: Duration = .seconds(5)
+        minimumPingInterval: Duration = .seconds(5), handshakeLimit: Duration = .seconds(10),
+        logger: Logger? = nil
       ) {
         self.maximumConnections = maximumConnections
         self.maximumStreams = maximumStreams
         self.maximumMessageBytes = maximumMessageBytes
         self.windowSize = windowSize
         self.minimumPingInterval = minimumPingInterval
+        self.handshakeLimit = handshakeLimit
+        self.logger = logger
       }
     }
 
@@ -112,7 +120,7 @@
         methods: methods, connection: connection, link: link,
         maximumMessageBytes: configuration.maximumMessageBytes)
       let transport = HTTP2ServerTransport.Custom(
-        listenerFactory: AcceptedConnection(connection), config: config)
+        listenerFactory: AcceptedConnection(connection, configuration), config: config)
       do {
         try await transport.listen { stream, context in await calls.serve(stream) }
       } catch {
@@ -156,8 +164,12 @@
     static let gateName = "grpc-gate"
 
     private let connection: Connection
+    private let configuration: GRPCListenerServer.Configuration
 
-    init(_ connection: Connection) { self.connection = connection }
+    init(_ connection: Connection, _ configuration: GRPCListenerServer.Configuration) {
+      self.connection = connection
+      self.configuration = configuration
+    }
 
     var eventLoopGroup: any EventLoopGroup { connection.channel.eventLoop }
 
@@ -168,12 +180,18 @@
       let channel = connection.channel
       // The transport has taken care of TLS and ALPN.
       let isSecure = connection.peer.tls != nil
+      let peerName = "\(connection.peer)"
+      let configuration = configuration
       let loop = channel.eventLoop
       return try await loop.flatSubmit {
         do {
           let gate = NIOLoopBound(
             try channel.pipeline.syncOperations.context(name: Self.gateName).handler,
             eventLoop: loop)
+          try channel.pipeline.syncOperations.addHandler(
+            PrefaceGuard(
+              limit: configuration.handshakeLimit, peerName: peerName,
+              logger: configuration.logger))
           return connectionConfigurator.configure(
             channel: channel, tls: isSecure ? .configured(requireALPN: false) : .none
           ).flatMapThrowing { accepted in

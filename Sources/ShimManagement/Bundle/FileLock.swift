@@ -55,6 +55,23 @@ struct FileLock: Hashable, Sendable {
     if (try? Self.isCurrent(descriptor, path)) == true { unlink(path) }
   }
 
+  /// Leaves a note for those who find it held. It may fail: the lock does not rest on it.
+  func note(_ text: String) {
+    let bytes = Array(text.utf8)
+    if ftruncate(descriptor, 0) == 0 { _ = pwrite(descriptor, bytes, bytes.count, 0) }
+  }
+
+  /// The note that the holder left, as far as it is text of a reasonable size.
+  static func note(_ path: String) -> String? {
+    let descriptor = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)
+    guard descriptor >= 0 else { return nil }
+    defer { close(descriptor) }
+    var text = [UInt8](repeating: 0, count: 4096)
+    let count = retryingInterrupts { read(descriptor, &text, text.count) }
+    guard count > 0 else { return nil }
+    return String(decoding: text[..<count], as: UTF8.self)
+  }
+
   /// The pid that the latest holder wrote, if it did.
   static func holder(_ path: String) -> Int32? {
     let descriptor = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)

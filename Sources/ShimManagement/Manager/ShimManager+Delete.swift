@@ -9,9 +9,8 @@ internal import TransportCore
 extension ShimManager {
   /// Deletes a task that has ended: in the shim, then its line, then its bundle.
   ///
-  /// The shim is told to shut down afterwards, which it does not do while it has tasks. An endpoint
-  /// of version 3 to which a task was attached is left alone: it is the sandbox's, and some of
-  /// containerd's shims of that version end with their last task.
+  /// The shim is told to shut down afterwards, which it does not do while it has tasks or a sandbox
+  /// (``Configuration/asksSandboxesToShutDown`` leaves that out for the shims of sandboxes).
   ///
   /// - Returns: the task's end; `nil` if the shim did not know the task (it was never created).
   /// - Throws: what the shim said; nothing is removed then, and deleting can be tried again.
@@ -27,7 +26,7 @@ extension ShimManager {
       self.configuration.onStep(.taskDeleted)
       // Before the connection goes: its end is no loss any more.
       self.forget(task)
-      if task.sandboxID == nil || task.version < 3 {
+      if task.sandboxID == nil || task.version < 3 || self.configuration.asksSandboxesToShutDown {
         await self.shutDown(task)
       }
       await self.letGo(of: task)

@@ -80,7 +80,7 @@ extension ShimManager {
     try write("shim-binary-path", of: bundle) { () throws(ShimProtocolError) in
       try files.writeShimBinaryPath(binary)
     }
-    let params = try await launcher.start(binary: binary, bundle: bundle, options: options)
+    let params = try await startShim(binary, bundle: bundle, options: options)
     configuration.onStep(.shimStarted)
     let reused = expected.map { $0.address == params.address } ?? false
     let address = try endpoint(of: params, for: bundle.id)
@@ -92,6 +92,28 @@ extension ShimManager {
       if !reused { await stopStray(address, version: params.version, of: bundle) }
       throw error
     }
+  }
+
+  /// Runs the binary's `start` in the dialect that is configured, or in the one that it asks for.
+  func startShim(
+    _ binary: String, bundle: Bundle, options: Google_Protobuf_Any?
+  ) async throws(ShimManagementError) -> BootstrapParams {
+    if let dialect = configuration.startDialect {
+      return try await launcher.start(
+        binary: binary, bundle: bundle, options: options, dialect: dialect)
+    }
+    do throws(ShimManagementError) {
+      return try await launcher.start(
+        binary: binary, bundle: bundle, options: options, dialect: .options)
+    } catch {
+      guard error.code == .dialectRefused else { throw error }
+      configuration.logger.debug(
+        "a shim wants bootstrap params", metadata: ["shim": "\(binary)", "id": "\(bundle.id)"])
+    }
+    // What the first try may have left must not be taken for what the second one starts.
+    await inBackground { [self] in await endStrays(in: bundle) }.value
+    return try await launcher.start(
+      binary: binary, bundle: bundle, options: options, dialect: .bootstrap)
   }
 
   private func take(

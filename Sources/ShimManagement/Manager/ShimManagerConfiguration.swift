@@ -1,5 +1,6 @@
 public import Logging
 public import RPCCore
+public import ShimProtocol
 internal import TTRPC
 public import TransportCore
 
@@ -18,6 +19,16 @@ extension ShimManager {
     public var eventsAddress: String
     /// The environment that shims are started in, under the variables of the start contract.
     public var environment: [String: String]
+    /// What shims get in their environment beside: containerd's `env` setting. It wins over
+    /// ``environment``, is kept in each bundle, and `delete` gets it as `start` did.
+    public var shimEnvironment = ShimEnvironment()
+    /// What shims' `start` is told on standard input. `nil`: the runtime's options, and if the shim
+    /// refuses because it wants bootstrap params, those.
+    public var startDialect: StartDialect?
+    /// Whether a sandbox's shim of version 3 is told to shut down after each task that was attached to
+    /// it and is deleted, as containerd's main does: a shim ignores it while it has tasks, or a sandbox.
+    /// containerd 2.0.6 to 2.3 leave it out, for shims that do not. Others are always told.
+    public var asksSandboxesToShutDown = true
     /// What shims are told to publish with. Nothing of ours is run through it.
     public var publishBinary: String
     /// Whether shims are told to log at debug level.

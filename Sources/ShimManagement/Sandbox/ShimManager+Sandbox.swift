@@ -98,8 +98,8 @@ extension ShimManager {
     try write(BundleFiles.shimBinaryPathFile, of: bundle) { () throws(ShimProtocolError) in
       try bundle.files.writeShimBinaryPath(binary)
     }
-    let params = try await launcher.start(
-      binary: binary, bundle: bundle, options: request.runtimeOptions)
+    let params = try await startShim(
+      binary, bundle: bundle, options: request.runtimeOptions)
     configuration.onStep(.shimStarted)
     let address = try endpoint(of: params, for: bundle.id)
     // Before the connection, so that who comes after a crash of ours finds the shim.

@@ -14,16 +14,18 @@ struct ShimLauncher: Sendable {
   /// The answer is read from standard output alone. containerd reads both streams as one, so that a
   /// warning of the shim's (or of its language's runtime) becomes part of the address.
   func start(
-    binary: String, bundle: Bundle, options: Google_Protobuf_Any?
+    binary: String, bundle: Bundle, options: Google_Protobuf_Any?, dialect: StartDialect
   ) async throws(ShimManagementError) -> BootstrapParams {
+    try configuration.shimEnvironment.write(to: bundle)
     let output = try await run("start", of: bundle, within: configuration.limits.start) {
       () throws(ShimProtocolError) in
       try .start(
-        self.context(binary, bundle), inherited: self.configuration.environment, options: options)
+        self.context(binary, bundle), inherited: self.configuration.environment,
+        extra: self.configuration.shimEnvironment.variables, options: options, dialect: dialect)
     }
     guard output.status == .exited(0) else {
       throw ShimManagementError(
-        code: .startFailed,
+        code: Self.asksForBootstrap(output) ? .dialectRefused : .startFailed,
         message: "\(binary) did not start a shim for \(bundle.id): it \(output.status)"
           + Self.quoted(output.standardError + output.standardOutput),
         hint: "What it printed is its own account; --debug makes the shim say more.")
@@ -51,9 +53,11 @@ struct ShimLauncher: Sendable {
   func delete(
     binary: String, bundle: Bundle
   ) async throws(ShimManagementError) -> Containerd_Task_V3_DeleteResponse {
+    let extra = environment(of: bundle).variables
     let output = try await run("delete", of: bundle, within: configuration.limits.cleanup) {
       () throws(ShimProtocolError) in
-      try .delete(self.context(binary, bundle), inherited: self.configuration.environment)
+      try .delete(
+        self.context(binary, bundle), inherited: self.configuration.environment, extra: extra)
     }
     let warning = Self.text(output.standardError)
     guard output.status == .exited(0) else {
@@ -76,6 +80,26 @@ struct ShimLauncher: Sendable {
           + "that the shim contract asks for" + Self.quoted(output.standardOutput),
         cause: error)
     }
+  }
+
+  /// What `start` got. Of a bundle that does not say: what it would get now.
+  private func environment(of bundle: Bundle) -> ShimEnvironment {
+    do {
+      return try ShimEnvironment.read(from: bundle) ?? configuration.shimEnvironment
+    } catch {
+      configuration.logger.warning(
+        "a shim's delete gets the environment of today",
+        metadata: ["id": "\(bundle.id)", "error": "\(error)"])
+      return configuration.shimEnvironment
+    }
+  }
+
+  /// Whether a shim of containerd 2.4 or newer says that what it got was no bootstrap params (containerd
+  /// pull request 13910): those before took either.
+  private static func asksForBootstrap(_ output: CapturedOutput) -> Bool {
+    let text = String(
+      decoding: (output.standardError + output.standardOutput).prefix(64 << 10), as: UTF8.self)
+    return text.lowercased().contains("bootstrap")
   }
 
   private func context(_ binary: String, _ bundle: Bundle) -> ShimCommandLine.Context {

@@ -299,7 +299,15 @@ final class ClientHandler: ChannelDuplexHandler {
   }
 
   func channelInactive(context: ChannelHandlerContext) {
-    let how = decoder.isAtFrameBoundary ? "was lost" : "was lost in the middle of a frame"
+    let how =
+      if decoder.isAtFrameBoundary {
+        "was lost"
+      } else if decoder.looksLikeHTTP2 {
+        "was closed by a peer that speaks HTTP/2, as gRPC does: "
+          + "for that write grpc+ in front of the address"
+      } else {
+        "was lost in the middle of a frame"
+      }
     terminate(connectionClosed(how))
     context.fireChannelInactive()
   }

@@ -28,6 +28,13 @@ struct FrameDecoder {
     phase == .header && partialHeader.readableBytes == 0 && input.readableBytes == 0
   }
 
+  /// Whether what has come of a frame is the beginning of HTTP/2's: a SETTINGS frame (RFC 9113, 3.4)
+  /// reads as a header of stream 0 without a type, whose length ends in that frame's type, 4.
+  var looksLikeHTTP2: Bool {
+    phase != .header && current.streamID == 0 && current.type.rawValue == 0
+      && current.length & 0xff == 4
+  }
+
   /// Takes what the connection delivered. Call ``next()`` until it returns nil afterwards.
   mutating func append(_ bytes: ByteBuffer) {
     if input.readableBytes == 0 {
