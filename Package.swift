@@ -302,8 +302,9 @@ let package = Package(
       "SandboxControl",
       [
         "ShimTestKit", "ShimManagement", "ContainerdClient", "ContainerdAPI", "ShimProtocol",
-        "GRPCTransport", "RPCCore", "RPCLoopback", "TransportCore", "UnixTransport", "JSON",
-        "LinuxSystem", nioCore, nioPosix, protobuf, logging,
+        "GRPCTransport", "RPCCore", "RPCLoopback", "TTRPC", "TransportCore", "UnixTransport",
+        "JSON",
+        "TOML", "LinuxSystem", nioCore, nioPosix, protobuf, logging,
       ]),
     // What the tests run as a shim, and what examples/ builds once more as an outsider would.
     .executableTarget(

@@ -123,7 +123,7 @@ private struct ConfigurationReader {
     do throws(ShimProtocolError) { try Identifier.validate(name, as: .id) } catch {
       throw Fault(line: entry.line, message: "drivers: \(error)")
     }
-    guard entry.path.count <= 3, entry.path.count == 3 || entry.value == nil else {
+    guard entry.path.count == (entry.value == nil ? 2 : 3) else {
       throw Fault(line: entry.line, message: "[drivers.\(name)] has keys, and no tables")
     }
     if driverLines[name] == nil { driverLines[name] = entry.line }
