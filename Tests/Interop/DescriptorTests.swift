@@ -19,6 +19,8 @@ struct DescriptorTests {
       // The sandbox came with containerd 1.7.
       "containerd.runtime.sandbox.v1", "containerd.types.Platform", "containerd.types.Metric",
       "containerd.services.sandbox.v1", "containerd.types.Sandbox",
+      "containerd.events.SandboxCreate", "containerd.events.SandboxStart",
+      "containerd.events.SandboxExit",
       // Its envelope was a message of its own then.
       "containerd.services.events.v1",
       // What -info prints: containerd 2.0.
@@ -33,6 +35,9 @@ struct DescriptorTests {
       "containerd.runtime.bootstrap.v1", "containerd.runtime.sandbox.v1.StartSandboxResponse.spec",
       "containerd.types.Platform.os_features",
       "containerd.services.sandbox.v1.ControllerStartResponse.spec",
+      "containerd.runtime.sandbox.v1.Sandbox.UpdateSandbox",
+      "containerd.runtime.sandbox.v1.UpdateSandboxRequest.fields",
+      "containerd.runtime.sandbox.v1.UpdateSandboxRequest.sandbox",
       "grpc.health.v1",
     ]),
   ]
