@@ -25,6 +25,7 @@
       case .use(let link): "use \(link)"
       case .dial: "dial"
       case .wait: "wait"
+      case .rest(let rest): "rest \(rest)"
       case .fail: "fail"
       case .full: "full"
       }
@@ -103,6 +104,17 @@
       #expect(dialled(&machine, .failure(failure), 0)?.rest == nil)
       #expect(!rested(&machine))
       #expect(ask(&machine, 2, patient: false, after: .seconds(2)) == "dial")
+    }
+
+    @Test("who comes first during a rest that nobody waited for sees to its end")
+    func firstWhileResting() {
+      var machine = machine()
+      _ = ask(&machine, 1, patient: false)
+      #expect(dialled(&machine, .failure(failure), 0)?.rest == nil)
+      #expect(ask(&machine, 2, patient: true, after: .milliseconds(400)) == "rest 0.6 seconds")
+      #expect(ask(&machine, 3, patient: true, after: .milliseconds(500)) == "wait")
+      #expect(rested(&machine))
+      #expect(Set(dialled(&machine, .success("a"), 0)?.tell ?? []) == [2, 3])
     }
 
     @Test("a closed client fails all, and a dial that comes through then has no use")

@@ -82,9 +82,14 @@
       let answer = state.withLock { state in
         let answer = state.machine.ask(
           token, waiter, isPatient: isPatient, now: .now, isAlive: \.isUsable)
-        if case .dial = answer {
+        switch answer {
+        case .dial:
           state.work?.cancel()
           state.work = Task { [weak self] in await self?.dial() }
+        case .rest(let rest):
+          state.work?.cancel()
+          state.work = self.dial(after: rest)
+        case .use, .wait, .fail, .full: break
         }
         return answer
       }
@@ -99,7 +104,7 @@
               message:
                 "\(maximumWaiting) calls wait for a connection to \(address) already, and no "
                 + "more may", reason: .connectionClosed)))
-      case .dial, .wait: break
+      case .dial, .wait, .rest: break
       }
     }
 
@@ -122,13 +127,7 @@
       }
       let told = state.withLock { state in
         let told = state.machine.dialled(outcome, now: .now, random: .random(in: 0...1))
-        state.work = told?.rest.map { rest in
-          Task { [weak self] in
-            // Cancelled when somebody has dialled before, or the client was closed.
-            guard (try? await Task.sleep(for: rest)) != nil else { return }
-            await self?.restIsOver()
-          }
-        }
+        state.work = told?.rest.map(dial(after:))
         return told
       }
       guard let told else {
@@ -136,6 +135,14 @@
         return
       }
       for waiter in told.tell { waiter.resume(returning: outcome) }
+    }
+
+    private func dial(after rest: Duration) -> Task<Void, Never> {
+      Task { [weak self] in
+        // Cancelled when somebody has dialled before, or the client was closed.
+        guard (try? await Task.sleep(for: rest)) != nil else { return }
+        await self?.restIsOver()
+      }
     }
 
     private func restIsOver() async {

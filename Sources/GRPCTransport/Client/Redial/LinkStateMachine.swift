@@ -13,6 +13,9 @@
       case dial
       /// The dial under way, or the next one, will tell.
       case wait
+      /// The next dial will tell, and nobody has waited for it so far: the asker begins it after that
+      /// long.
+      case rest(Duration)
       case fail(RPCError)
       /// As many wait as may.
       case full
@@ -69,9 +72,10 @@
       case .resting(let until, let error, var queue) where now < until:
         guard isPatient else { return .fail(error) }
         guard queue.count < maximumWaiting else { return .full }
+        let isFirst = queue.count == 0
         queue.add(token, waiter, isPatient: true)
         phase = .resting(until: until, error, queue)
-        return .wait
+        return isFirst ? .rest(until - now) : .wait
       case .resting(_, _, var queue):
         guard queue.count < maximumWaiting else { return .full }
         queue.add(token, waiter, isPatient: isPatient)
