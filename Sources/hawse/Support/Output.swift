@@ -30,11 +30,13 @@ enum Output {
   }
 
   /// Columns as wide as their widest cell, two spaces apart.
+  /// - Parameter header: of every column; empty for rows that explain themselves.
   static func table(_ header: [String], _ rows: [[String]]) {
-    let widths = header.indices.map { column in
-      ([header] + rows).map { $0[column].count }.max() ?? 0
+    let lines = header.isEmpty ? rows : [header] + rows
+    let widths = (lines.first ?? []).indices.map { column in
+      lines.map { $0[column].count }.max() ?? 0
     }
-    for row in [header] + rows {
+    for row in lines {
       let cells = row.enumerated().map { column, cell in
         column == row.count - 1
           ? cell : cell + String(repeating: " ", count: widths[column] - cell.count)

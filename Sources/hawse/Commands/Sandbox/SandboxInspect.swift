@@ -20,7 +20,7 @@ struct SandboxInspect: AsyncParsableCommand {
         try Output.json(Inspection(sandbox: report, shim: details))
         return
       }
-      Output.table(["", ""], details.rows)
+      Output.table([], details.rows)
       print()
       Output.table(TaskReport.header, ([report.sandbox] + report.tasks).map(\.row))
       for task in [report.sandbox] + report.tasks {

@@ -28,7 +28,7 @@ struct SandboxStatusCommand: AsyncParsableCommand {
         ["created", status.createdAt ?? "-"], ["exited", status.exitedAt ?? "-"],
       ]
       for (key, value) in status.info.sorted(by: { $0.key < $1.key }) { rows.append([key, value]) }
-      Output.table(["", ""], rows)
+      Output.table([], rows)
     }
   }
 }
