@@ -27,8 +27,6 @@ public struct SandboxControlError: Error, Sendable {
     case damagedRecord
     /// The state directory could not be read or written.
     case storage
-    /// The state directory is another controller's.
-    case inUse
     /// The configuration cannot be meant.
     case invalidConfiguration
     /// The controller stops: the sandbox goes on, and the call can be made again.
@@ -67,7 +65,7 @@ extension SandboxControlError {
   public var rpcCode: RPCCode {
     switch code {
     case .invalidRequest: .invalidArgument
-    case .noNamespace, .wrongState, .invalidConfiguration, .inUse: .failedPrecondition
+    case .noNamespace, .wrongState, .invalidConfiguration: .failedPrecondition
     case .sandboxNotFound: .notFound
     case .sandboxExists: .alreadyExists
     case .unreachable, .stopping: .unavailable

@@ -52,7 +52,7 @@ struct Leftovers: CustomStringConvertible {
       [
         "s", "s/events.sock", "s/fifo", "s/fifo/\(namespace)", "s/locks", "s/\(plugin)",
         "s/\(plugin)/\(namespace)", "s/runc", "s/runc/\(namespace)", "r", "r/\(plugin)",
-        "r/\(plugin)/\(namespace)", "s/control", "s/control/lock", "s/sandboxes",
+        "r/\(plugin)/\(namespace)", "s/control", "s/locks/holder", "s/sandboxes",
         "s/sandboxes/\(namespace)",
       ].map { "\(fixture.directory)/\($0)" })
     return (HostFiles.tree(fixture.state) + HostFiles.tree(fixture.root))

@@ -29,8 +29,8 @@
       let services = ServiceManager(environment: ProcessInfo.processInfo.environment)
       let directory = directory
       try directory.open()
-      let hold = try ControllerHold(state: directory.state)
-      defer { withExtendedLifetime(hold) {} }
+      let hold = try directory.holdExclusively(as: "hawse serve")
+      defer { hold.release() }
 
       var managers: [ShimManager] = []
       let control = SandboxControlService(
