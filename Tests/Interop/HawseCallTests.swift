@@ -171,7 +171,7 @@ struct HawseCallTests {
   func list() async throws {
     try await TransportBench.use { bench in
       let plain = try await bench.run("hawse", "call", "--list")
-      #expect(plain.code == 0 && plain.out.split(separator: "\n").count == 55, "\(plain)")
+      #expect(plain.code == 0 && plain.out.split(separator: "\n").count == 60, "\(plain)")
       let json = try await bench.run("hawse", "call", "--list", "--json")
       let methods = try #require(try JSONValue(parsing: json.out.utf8).array)
       #expect(

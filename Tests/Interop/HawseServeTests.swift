@@ -162,7 +162,8 @@ struct HawseServeTests {
         "serve", "--config", "\(fixture.directory)/serve.toml",
       ])
       #expect(result.code == 1)
-      #expect(result.err.contains("held by hawse serve (process \(server.process.pid)"), "\(result)")
+      #expect(
+        result.err.contains("held by hawse serve (process \(server.process.pid)"), "\(result)")
       try await server.stop()
     }
   }

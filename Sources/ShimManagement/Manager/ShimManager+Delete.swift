@@ -118,9 +118,10 @@ extension ShimManager {
     await inBackground { [self] in
       let isGone = await endInShim(task)
       // Its shim died under it. Then its bundle is still needed: by it the binary cleans up.
-      if !task.connection.isConnected { connectionLost(task.lease.id) }
+      let isLost = !task.connection.isConnected
+      if isLost { connectionLost(task.lease.id) }
       guard forget(task) else { return }
-      guard isGone else {
+      guard isGone, !isLost else {
         // Its bundle is what the next `rm` finds it by.
         await letGo(of: task)
         return
