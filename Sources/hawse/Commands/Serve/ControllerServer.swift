@@ -50,7 +50,7 @@
       var server = GRPCListenerServer()
       ControllerService(control, namespaces: configuration.namespaces).register(on: &server)
       HealthService(control).register(on: &server)
-      let ending = GRPCServerControl()
+      let ending = RPCServerControl()
       for listener in listeners { Output.line("listening at \(listener.boundAddress)") }
       services.ready("serving \(restoration.found) sandboxes")
       let alive = Task { await services.keepAlive() }
@@ -71,7 +71,7 @@
     }
 
     private func serve(
-      _ server: GRPCListenerServer, on listeners: [any Listener], _ ending: GRPCServerControl
+      _ server: GRPCListenerServer, on listeners: [any Listener], _ ending: RPCServerControl
     ) async throws {
       try await withThrowingTaskGroup(of: Void.self) { group in
         for listener in listeners {
@@ -89,7 +89,7 @@
     /// The first signal stops in order, the second at once.
     private func stop(
       on signals: AsyncStream<Int32>, _ control: SandboxControlService,
-      _ ending: GRPCServerControl, _ services: ServiceManager
+      _ ending: RPCServerControl, _ services: ServiceManager
     ) async {
       var isStopping = false
       for await signal in signals where [SIGTERM, SIGINT, SIGQUIT].contains(signal) {
