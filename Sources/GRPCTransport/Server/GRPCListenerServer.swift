@@ -80,7 +80,7 @@
     /// Serves every connection of a listener until the calling task is cancelled or the control ends
     /// it.
     ///
-    /// Cancellation closes all connections at once; ``GRPCServerControl/shutDown(within:)`` is the
+    /// Cancellation closes all connections at once; ``RPCServerControl/shutDown(within:)`` is the
     /// graceful way.
     ///
     /// - Parameters:
@@ -90,7 +90,7 @@
     /// - Throws: ``TransportError`` when the listener fails.
     public func run(
       on listener: some Listener, policy: PeerPolicy? = nil,
-      control: GRPCServerControl = GRPCServerControl()
+      control: RPCServerControl = RPCServerControl()
     ) async throws(TransportError) {
       guard let run = control.begin({ listener.close() }) else { return }
       defer { control.end(run) }
@@ -108,7 +108,7 @@
     }
 
     /// Serves a connection until it has ended. The listener closes it when this returns.
-    private func serve(_ connection: Connection, _ control: GRPCServerControl) async {
+    private func serve(_ connection: Connection, _ control: RPCServerControl) async {
       let link = ServerLink(connection.channel)
       // What is not admitted is closed unread: the gate in front of it never opens.
       guard control.admit(link, limit: configuration.maximumConnections) == .admitted else {

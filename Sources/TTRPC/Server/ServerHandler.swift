@@ -86,7 +86,7 @@ final class ServerHandler: ChannelDuplexHandler {
   }
 
   private func noteOpenCalls() {
-    connection?.calls.store(machine.open, ordering: .relaxed)
+    connection?.open.store(machine.open, ordering: .relaxed)
   }
 
   /// Serves what has been read, as far as there is room, and reads on when there is.

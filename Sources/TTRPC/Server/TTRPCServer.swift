@@ -68,7 +68,7 @@ public struct TTRPCServer: RPCRegistrar, Sendable {
   /// Serves every connection of a listener until the calling task is cancelled or the control ends
   /// it.
   ///
-  /// Cancellation closes all connections at once; ``TTRPCServerControl/shutDown(within:)`` is the
+  /// Cancellation closes all connections at once; ``RPCServerControl/shutDown(within:)`` is the
   /// graceful way.
   ///
   /// - Parameters:
@@ -77,7 +77,7 @@ public struct TTRPCServer: RPCRegistrar, Sendable {
   /// - Throws: ``TransportError`` when the listener fails.
   public func run(
     on listener: some Listener, policy: PeerPolicy? = nil,
-    control: TTRPCServerControl = TTRPCServerControl()
+    control: RPCServerControl = RPCServerControl()
   ) async throws(TransportError) {
     guard let run = control.begin({ listener.close() }) else { return }
     defer { control.end(run) }
@@ -113,13 +113,13 @@ public struct TTRPCServer: RPCRegistrar, Sendable {
   ///   - control: ends the connection among others, and counts it.
   /// - Throws: ``RPCError`` when the server has been ended or has as many connections as it may.
   public func configure(
-    _ channel: any Channel, peer: PeerIdentity = PeerIdentity(), control: TTRPCServerControl? = nil
+    _ channel: any Channel, peer: PeerIdentity = PeerIdentity(), control: RPCServerControl? = nil
   ) throws {
     try add(to: channel, peer: peer, control)
   }
 
   private func add(
-    to channel: any Channel, peer: PeerIdentity?, _ control: TTRPCServerControl?
+    to channel: any Channel, peer: PeerIdentity?, _ control: RPCServerControl?
   ) throws {
     let handler = ServerHandler(methods: methods, configuration: configuration, peer: peer)
     try channel.pipeline.syncOperations.addHandler(handler)

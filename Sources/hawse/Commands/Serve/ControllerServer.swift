@@ -52,7 +52,7 @@
       ControllerService(control, namespaces: configuration.namespaces).register(on: &server)
       EventsService(control.events).register(on: &server)
       HealthService(control).register(on: &server)
-      let ending = GRPCServerControl()
+      let ending = RPCServerControl()
       for listener in listeners { Output.line("listening at \(listener.boundAddress)") }
       services.ready("serving \(restoration.found) sandboxes")
       let alive = Task { await services.keepAlive() }
@@ -73,7 +73,7 @@
     }
 
     private func serve(
-      _ server: GRPCListenerServer, on listeners: [any Listener], _ ending: GRPCServerControl
+      _ server: GRPCListenerServer, on listeners: [any Listener], _ ending: RPCServerControl
     ) async throws {
       try await withThrowingTaskGroup(of: Void.self) { group in
         for listener in listeners {
@@ -91,7 +91,7 @@
     /// The first signal stops in order, the second at once.
     private func stop(
       on signals: AsyncStream<Int32>, _ control: SandboxControlService,
-      _ ending: GRPCServerControl, _ services: ServiceManager
+      _ ending: RPCServerControl, _ services: ServiceManager
     ) async {
       var isStopping = false
       for await signal in signals where [SIGTERM, SIGINT, SIGQUIT].contains(signal) {
