@@ -294,7 +294,8 @@ let package = Package(
       "ShimManagement",
       [
         "ShimTestKit",
-        "ContainerdClient", "ContainerdAPI", "ShimProtocol", "ProcessSupervision", "TTRPC",
+        "GRPCTransport", "ContainerdClient", "ContainerdAPI", "ShimProtocol", "ProcessSupervision",
+        "TTRPC",
         "RPCCore", "TransportCore", "UnixTransport", "JSON", "LinuxSystem", "CLinux", nioCore,
         nioPosix, protobuf,
       ]),
