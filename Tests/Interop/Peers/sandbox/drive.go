@@ -103,7 +103,10 @@ func carryOut(call caller, line string) string {
 		return answer
 	}
 	answer, err := protojson.Marshal(response)
-	check(err)
+	if err != nil {
+		// Packed messages of types that are not protobuf's, such as containers' specifications.
+		return "OK " + strings.ReplaceAll(prototext.Format(response), "\n", " ")
+	}
 	// Its spaces are random on purpose.
 	var compact bytes.Buffer
 	check(json.Compact(&compact, answer))
