@@ -46,7 +46,7 @@ public final class EventRecorder: Sendable {
   /// What `TTRPC_ADDRESS` is to be: the socket's bare path, as daemons give it.
   public let path: String
   private let state = Mutex(State())
-  private let control = TTRPCServerControl()
+  private let control = RPCServerControl()
   private let running = Mutex<Task<Void, Never>?>(nil)
 
   /// Listens.

@@ -1,6 +1,7 @@
 public import Logging
 public import MemoryTransport
 internal import ProcessSupervision
+internal import RPCCore
 public import ShimKit
 internal import Synchronization
 public import TTRPC
@@ -19,7 +20,7 @@ public final class InProcessShim: Sendable {
   public let events: EventRecorder
   private let directory: ScratchDirectory
   private let shutdown: ShimShutdown
-  private let control = TTRPCServerControl()
+  private let control = RPCServerControl()
   private let drainLimit: Duration
   private let serving = Mutex<Task<Void, Never>?>(nil)
 
@@ -64,7 +65,7 @@ public final class InProcessShim: Sendable {
   }
 
   private static func run(
-    _ server: TTRPCServer, _ listener: some Listener, _ control: TTRPCServerControl
+    _ server: TTRPCServer, _ listener: some Listener, _ control: RPCServerControl
   ) async {
     // A listener in memory ends when the control says so, and not before.
     try? await server.run(on: listener, control: control)

@@ -14,7 +14,7 @@
     private func connected(
       _ configuration: GRPCListenerServer.Configuration = .init(),
       _ client: GRPCConnection.Configuration = .init(),
-      control: GRPCServerControl = GRPCServerControl(),
+      control: RPCServerControl = RPCServerControl(),
       _ body: @escaping @Sendable (GRPCConnection) async throws -> Void
     ) async throws {
       let connectors = connectors
@@ -56,7 +56,7 @@
 
     @Test("a cancelled task ends its call here and the handler there")
     func cancellation() async throws {
-      let control = GRPCServerControl()
+      let control = RPCServerControl()
       try await connected(control: control) { client in
         let call = Task { await failure(client, Echo.hang) }
         while control.calls == 0 { try await Task.sleep(for: .milliseconds(2)) }
@@ -81,7 +81,7 @@
     func lostConnection() async throws {
       let failed = Counter()
       let closed = Kept<(Int, RPCError?)>()
-      let control = GRPCServerControl()
+      let control = RPCServerControl()
       let client = GRPCConnection.Configuration { error in
         closed.append((failed.value, error))
       }
@@ -119,7 +119,7 @@
 
     @Test("graceful shutdown lets a call finish, takes no other, and closes idle connections")
     func graceful() async throws {
-      let control = GRPCServerControl()
+      let control = RPCServerControl()
       try await connected(control: control) { client in
         let chat = try await client.bidirectional(
           Echo.chat, sending: Text.self, returning: Text.self, options: .init())
@@ -140,7 +140,7 @@
 
     @Test("what outlasts a graceful shutdown's limit is ended")
     func limit() async throws {
-      let control = GRPCServerControl()
+      let control = RPCServerControl()
       try await connected(control: control) { client in
         async let hanging = failure(client, Echo.hang)
         while control.calls == 0 { try await Task.sleep(for: .milliseconds(2)) }
@@ -216,7 +216,7 @@
 
     @Test("a stream is cancelled with its last reference, and a waiting reader without its stream")
     func streamCancellation() async throws {
-      let control = GRPCServerControl()
+      let control = RPCServerControl()
       try await connected(control: control) { client in
         do {
           let chat = try await client.bidirectional(

@@ -15,11 +15,11 @@
     /// Serves at an address until it is stopped.
     private struct Running {
       let task: Task<Void, any Error>
-      let control: GRPCServerControl
+      let control: RPCServerControl
 
       init(at address: TransportAddress) throws {
         let listener = try UnixListener(bindingTo: address)
-        let control = GRPCServerControl()
+        let control = RPCServerControl()
         self.control = control
         task = Task { try await Echo.server().run(on: listener, control: control) }
       }
@@ -160,7 +160,7 @@
           ) { try $0.message }
           try await Task.sleep(for: .milliseconds(20))
           let listener = try UnixListener(bindingTo: address)
-          let control = GRPCServerControl()
+          let control = RPCServerControl()
           var server = GRPCListenerServer()
           server.register(RPCMethod(service: "t.Raw", name: "Echo"), execution: .pool) {
             payload, _ in payload

@@ -150,7 +150,7 @@ struct GoConformanceTests {
 
   @Test("TestServerEOF: both ends' sockets are gone when the client has closed")
   func serverEOF() async throws {
-    let control = TTRPCServerControl()
+    let control = RPCServerControl()
     var server = TTRPCServer()
     server.register(Self.method("Echo")) { (text: Text, _) in text }
     let (one, other) = try await socketPair { [server] in
@@ -279,7 +279,7 @@ struct GoConformanceTests {
 
   @Test("a disconnect in the middle of a frame ends the connection without an answer")
   func disconnectInFrame() async throws {
-    let control = TTRPCServerControl()
+    let control = RPCServerControl()
     let server = ServerStreamTests.server()
     let (peer, _) = try await RawPeer.pair { try server.configure($0, control: control) }
     let whole = frame(1, 1, request("t.S", "Echo", hex("0a0161")))

@@ -16,7 +16,7 @@ struct ServerControlTests {
 
   /// A server whose Wait answers when the gate opens, on a listener of its own.
   private final class Running: Sendable {
-    let control = TTRPCServerControl()
+    let control = RPCServerControl()
     let gate = Gate()
     let address: TransportAddress
     private let task: Task<Void, any Error>
@@ -121,7 +121,7 @@ struct ServerControlTests {
       let name = "hawsepipe-control-\(getpid())-\(UInt64.random(in: 0 ... .max))"
       let address = TransportAddress(place: .abstract(name: name))
       let listener = try UnixListener(bindingTo: address)
-      let control = TTRPCServerControl()
+      let control = RPCServerControl()
       if isClosed { control.close() } else { await control.shutDown(within: .seconds(600)) }
       try await TTRPCServer().run(on: listener, control: control)
       await #expect(throws: TransportError.self) {
@@ -220,7 +220,7 @@ struct ServerControlTests {
 
   @Test("answers that the network has not taken yet are taken before the connection is closed")
   func flushedBeforeClose() async throws {
-    let control = TTRPCServerControl()
+    let control = RPCServerControl()
     var server = TTRPCServer()
     let gate = Gate()
     server.register(Self.wait) { (text: Text, _) in

@@ -80,7 +80,7 @@
     /// Serves every connection of a listener until the calling task is cancelled or the control ends
     /// it.
     ///
-    /// Cancellation closes all connections at once; ``GRPCServerControl/shutDown(within:)`` is the
+    /// Cancellation closes all connections at once; ``RPCServerControl/shutDown(within:)`` is the
     /// graceful way.
     ///
     /// - Parameters:
@@ -90,7 +90,7 @@
     /// - Throws: ``TransportError`` when the listener fails.
     public func run(
       on listener: some Listener, policy: PeerPolicy? = nil,
-      control: GRPCServerControl = GRPCServerControl()
+      control: RPCServerControl = RPCServerControl()
     ) async throws(TransportError) {
       guard let run = control.begin({ listener.close() }) else { return }
       defer { control.end(run) }
@@ -108,14 +108,19 @@
     }
 
     /// Serves a connection until it has ended. The listener closes it when this returns.
-    private func serve(_ connection: Connection, _ control: GRPCServerControl) async {
+    private func serve(_ connection: Connection, _ control: RPCServerControl) async {
       let link = ServerLink(connection.channel)
       // What is not admitted is closed unread: the gate in front of it never opens.
       guard control.admit(link, limit: configuration.maximumConnections) == .admitted else {
         return
       }
       // TLS without an agreement on `h2` is not gRPC's (RFC 9113, 3.3).
-      if let tls = connection.peer.tls, tls.alpn != "h2" { return }
+      if let tls = connection.peer.tls, tls.alpn != "h2" {
+        configuration.logger?.notice(
+          "A client was hung up on: it did not agree on h2 (ALPN), which gRPC needs with TLS",
+          metadata: ["peer": "\(connection.peer)"])
+        return
+      }
       let calls = ServerCalls(
         methods: methods, connection: connection, link: link,
         maximumMessageBytes: configuration.maximumMessageBytes)

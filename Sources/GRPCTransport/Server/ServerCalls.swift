@@ -29,8 +29,8 @@
     }
 
     func serve(_ stream: GRPCCore.RPCStream<Inbound, Outbound>) async {
-      link.calls.add(1, ordering: .relaxed)
-      defer { link.calls.subtract(1, ordering: .relaxed) }
+      link.open.add(1, ordering: .relaxed)
+      defer { link.open.subtract(1, ordering: .relaxed) }
       var requests = stream.inbound.makeAsyncIterator()
       do {
         guard case .metadata(let metadata)? = try await requests.next() else { return }

@@ -2,6 +2,7 @@ internal import FileDescriptorTransport
 internal import Glibc
 internal import LinuxSystem
 internal import Logging
+internal import RPCCore
 internal import ShimProtocol
 internal import TTRPC
 internal import TransportCore
@@ -30,7 +31,7 @@ struct ShimServer<Author: Shim>: Sendable {
       eventsAddress: invocation.eventsAddress, environment: invocation.environment, logger: logger,
       shutdown: shutdown, descriptions: descriptions)
     try await configuration.hooks.beforeServing(context)
-    var services = ShimServices()
+    var services = ShimServices(logger: logger)
     try await shim.register(on: &services, context: context)
     let others = try await listenElsewhere()
     logger.debug("The shim serves", metadata: ["address": "\(listener.boundAddress)"])
@@ -85,7 +86,7 @@ struct ShimServer<Author: Shim>: Sendable {
   private func serve(
     _ server: TTRPCServer, _ listener: UnixListener, _ others: [any Listener], _ socket: OwnSocket?
   ) async throws {
-    let control = TTRPCServerControl()
+    let control = RPCServerControl()
     let policy = configuration.peerPolicy
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try await server.run(on: listener, policy: policy, control: control) }
@@ -113,7 +114,7 @@ struct ShimServer<Author: Shim>: Sendable {
   }
 
   private static func run(
-    _ server: TTRPCServer, _ listener: some Listener, _ control: TTRPCServerControl
+    _ server: TTRPCServer, _ listener: some Listener, _ control: RPCServerControl
   ) async throws {
     try await server.run(on: listener, control: control)
   }

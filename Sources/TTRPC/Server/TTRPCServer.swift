@@ -1,3 +1,4 @@
+public import Logging
 public import NIOCore
 public import RPCCore
 public import TransportCore
@@ -31,16 +32,20 @@ public struct TTRPCServer: RPCRegistrar, Sendable {
     /// How many connections there may be at once, of all listeners that share a control. One more
     /// is closed as soon as it is accepted.
     public var maximumConnections: Int
+    /// Where clients that do not speak ttrpc are logged, with what they seem to speak.
+    public var logger: Logger?
 
     public init(
       maximumInFlight: Int = 1024, maximumInFlightBytes: Int = 64 << 20, maximumStreams: Int = 1024,
-      streams: TTRPCStreamBudget = TTRPCStreamBudget(), maximumConnections: Int = 1024
+      streams: TTRPCStreamBudget = TTRPCStreamBudget(), maximumConnections: Int = 1024,
+      logger: Logger? = nil
     ) {
       self.maximumInFlight = maximumInFlight
       self.maximumInFlightBytes = maximumInFlightBytes
       self.maximumStreams = maximumStreams
       self.streams = streams
       self.maximumConnections = maximumConnections
+      self.logger = logger
     }
   }
 
@@ -68,7 +73,7 @@ public struct TTRPCServer: RPCRegistrar, Sendable {
   /// Serves every connection of a listener until the calling task is cancelled or the control ends
   /// it.
   ///
-  /// Cancellation closes all connections at once; ``TTRPCServerControl/shutDown(within:)`` is the
+  /// Cancellation closes all connections at once; ``RPCServerControl/shutDown(within:)`` is the
   /// graceful way.
   ///
   /// - Parameters:
@@ -77,7 +82,7 @@ public struct TTRPCServer: RPCRegistrar, Sendable {
   /// - Throws: ``TransportError`` when the listener fails.
   public func run(
     on listener: some Listener, policy: PeerPolicy? = nil,
-    control: TTRPCServerControl = TTRPCServerControl()
+    control: RPCServerControl = RPCServerControl()
   ) async throws(TransportError) {
     guard let run = control.begin({ listener.close() }) else { return }
     defer { control.end(run) }
@@ -113,13 +118,13 @@ public struct TTRPCServer: RPCRegistrar, Sendable {
   ///   - control: ends the connection among others, and counts it.
   /// - Throws: ``RPCError`` when the server has been ended or has as many connections as it may.
   public func configure(
-    _ channel: any Channel, peer: PeerIdentity = PeerIdentity(), control: TTRPCServerControl? = nil
+    _ channel: any Channel, peer: PeerIdentity = PeerIdentity(), control: RPCServerControl? = nil
   ) throws {
     try add(to: channel, peer: peer, control)
   }
 
   private func add(
-    to channel: any Channel, peer: PeerIdentity?, _ control: TTRPCServerControl?
+    to channel: any Channel, peer: PeerIdentity?, _ control: RPCServerControl?
   ) throws {
     let handler = ServerHandler(methods: methods, configuration: configuration, peer: peer)
     try channel.pipeline.syncOperations.addHandler(handler)

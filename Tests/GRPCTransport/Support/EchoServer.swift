@@ -83,7 +83,7 @@
   /// Runs `body` while a server listens.
   func serving<Value: Sendable>(
     _ server: GRPCListenerServer, on listener: some Listener, policy: PeerPolicy? = nil,
-    control: GRPCServerControl = GRPCServerControl(),
+    control: RPCServerControl = RPCServerControl(),
     _ body: @escaping @Sendable (TransportAddress) async throws -> Value
   ) async throws -> Value {
     try await withThrowingTaskGroup(of: Void.self) { group in

@@ -14,7 +14,7 @@ extension Google_Protobuf_StringValue {
 final class PeerService: Sendable {
   private let counts = Mutex(Counts())
   /// Ends the server, and counts what it has.
-  let control = TTRPCServerControl()
+  let control = RPCServerControl()
 
   struct Counts {
     /// Sleeps and Ignores that are under way, and that were ended before their time.

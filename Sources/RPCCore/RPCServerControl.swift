@@ -1,23 +1,24 @@
-internal import NIOCore
+package import NIOCore
 internal import Synchronization
 
-/// Ends a server that runs, and tells how busy it is.
+/// Ends a server that runs, and tells how busy it is: one of ttrpc or of gRPC.
 ///
 /// ```swift
-/// let control = TTRPCServerControl()
+/// let control = RPCServerControl()
 /// async let running: Void = server.run(on: listener, control: control)
 /// await control.shutDown(within: .seconds(5))
 /// try await running
 /// ```
 ///
-/// One control is for one server, which may run on many listeners with it. It is of use once: what
+/// One control is for one server, which may run on many listeners with it, or for several that are
+/// to end together. It is of use once: what
 /// it has ended does not begin again, and a run that begins afterwards returns at once.
-public final class TTRPCServerControl: Sendable {
+public final class RPCServerControl: Sendable {
   private enum Phase { case serving, draining, closed }
 
   private struct State {
     var phase = Phase.serving
-    var connections: [ObjectIdentifier: ServerConnection] = [:]
+    var connections: [ObjectIdentifier: any ServedConnection] = [:]
     /// What closes the listeners, by the number of their run.
     var listeners: [Int: @Sendable () -> Void] = [:]
     var runs = 0
@@ -34,14 +35,15 @@ public final class TTRPCServerControl: Sendable {
   /// How many calls and streams wait for their answers now.
   public var calls: Int {
     state.withLock { state in
-      state.connections.values.reduce(0) { $0 + $1.calls.load(ordering: .relaxed) }
+      state.connections.values.reduce(0) { $0 + $1.calls }
     }
   }
 
   /// Stops accepting and lets what is under way finish.
   ///
   /// Connections without a call are closed at once, the others when the answer of their last call
-  /// has been taken by the network. Requests that come meanwhile are answered Unavailable.
+  /// has been taken by the network. A peer of ttrpc that calls meanwhile is answered Unavailable;
+  /// one of gRPC has been told by GOAWAY to make no more calls.
   ///
   /// Returns when no connection is left. What still runs when the limit has passed, or when the
   /// calling task is cancelled, is ended as by ``close()``.
@@ -64,10 +66,10 @@ public final class TTRPCServerControl: Sendable {
 
   /// Stops accepting and closes all connections at once. The handlers' tasks are cancelled.
   public func close() {
-    for connection in stop(.closed) { connection.close() }
+    for connection in stop(.closed) { connection.channel.close(promise: nil) }
   }
 
-  private func stop(_ phase: Phase) -> [ServerConnection] {
+  private func stop(_ phase: Phase) -> [any ServedConnection] {
     let (connections, listeners) = state.withLock { state in
       if state.phase != .closed { state.phase = phase }
       return (Array(state.connections.values), state.listeners.values)
@@ -91,7 +93,7 @@ public final class TTRPCServerControl: Sendable {
 
   /// - Parameter close: closes the run's listener. It is called now if the server has been ended.
   /// - Returns: the run's number, or nil if there is nothing to run.
-  func begin(_ close: @escaping @Sendable () -> Void) -> Int? {
+  package func begin(_ close: @escaping @Sendable () -> Void) -> Int? {
     let run = state.withLock { state -> Int? in
       guard state.phase == .serving else { return nil }
       state.runs += 1
@@ -102,14 +104,14 @@ public final class TTRPCServerControl: Sendable {
     return run
   }
 
-  var hasEnded: Bool { state.withLock { $0.phase != .serving } }
+  package var hasEnded: Bool { state.withLock { $0.phase != .serving } }
 
-  func end(_ run: Int) { state.withLock { $0.listeners[run] = nil } }
+  package func end(_ run: Int) { state.withLock { $0.listeners[run] = nil } }
 
-  enum Admission { case admitted, full, ended }
+  package enum Admission { case admitted, full, ended }
 
   /// Takes in a connection until its channel has closed.
-  func admit(_ connection: ServerConnection, limit: Int) -> Admission {
+  package func admit(_ connection: any ServedConnection, limit: Int) -> Admission {
     let admission = state.withLock { state -> Admission in
       guard state.phase == .serving else { return .ended }
       guard state.connections.count < limit else { return .full }
@@ -121,7 +123,7 @@ public final class TTRPCServerControl: Sendable {
     return admission
   }
 
-  private func remove(_ connection: ServerConnection) {
+  private func remove(_ connection: any ServedConnection) {
     let waiters = state.withLock { state in
       state.connections[ObjectIdentifier(connection)] = nil
       guard state.connections.isEmpty else { return [CheckedContinuation<Void, Never>]() }
@@ -133,22 +135,10 @@ public final class TTRPCServerControl: Sendable {
 }
 
 /// A server's connection as its control sees it.
-final class ServerConnection: Sendable {
-  let channel: any Channel
-  private let handler: NIOLoopBound<ServerHandler>
-  /// How many calls are open; the handler writes it.
-  let calls = Atomic<Int>(0)
-
-  /// On the channel's event loop.
-  init(_ channel: any Channel, _ handler: ServerHandler) {
-    self.channel = channel
-    self.handler = NIOLoopBound(handler, eventLoop: channel.eventLoop)
-  }
-
-  func drain() {
-    let handler = handler
-    channel.eventLoop.execute { handler.value.drain() }
-  }
-
-  func close() { channel.close(promise: nil) }
+package protocol ServedConnection: AnyObject, Sendable {
+  var channel: any Channel { get }
+  /// How many calls and streams are open.
+  var calls: Int { get }
+  /// Lets what is under way finish, then closes the connection.
+  func drain()
 }
