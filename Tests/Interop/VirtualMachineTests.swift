@@ -157,4 +157,19 @@ struct VirtualMachineTests {
       #expect(guests.checker.lines.contains(line), "\(guests.checker.lines)")
     }
   }
+
+  @Test(
+    "hawse in a guest calls Go's shim in its sibling over plain AF_VSOCK, by gRPC and by ttrpc",
+    arguments: TransportAddress.RPCProtocol.allCases)
+  func siblingCalls(_ rpc: TransportAddress.RPCProtocol) async throws {
+    let checker = try Guests.booted().checker
+    try await checker.said("\(rpc.rawValue) calls: done")
+    let start = "\(rpc.rawValue): "
+    let lines = checker.lines.filter { $0.hasPrefix(start) }
+      .map { String($0.dropFirst(start.count)) }
+    #expect(lines.filter { $0.hasPrefix("status ") } == Siblings.statuses, "\(lines)")
+    for answer in Siblings.answers {
+      #expect(lines.contains { $0.contains(answer) }, "\(answer): \(lines)")
+    }
+  }
 }
