@@ -10,6 +10,8 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
     .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.0"),
     .package(url: "https://github.com/apple/swift-protobuf.git", from: "1.39.0", traits: []),
+    .package(url: "https://github.com/grpc/grpc-swift-2.git", from: "2.4.0"),
+    .package(url: "https://github.com/grpc/grpc-swift-nio-transport.git", from: "2.9.0"),
   ],
   targets: [
     .executableTarget(
@@ -26,10 +28,12 @@ let package = Package(
       ],
       path: "Sources/TransportBenchmarks",
       swiftSettings: [.swiftLanguageMode(.v6), .enableUpcomingFeature("ExistentialAny")]),
+    .target(name: "Measuring", swiftSettings: [.swiftLanguageMode(.v6)]),
     .target(name: "TLSFloor", linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
     .executableTarget(
       name: "ttrpc-benchmarks",
       dependencies: [
+        "Measuring",
         .product(name: "TTRPC", package: "hawsepipe"),
         .product(name: "TransportCore", package: "hawsepipe"),
         .product(name: "UnixTransport", package: "hawsepipe"),
@@ -48,6 +52,38 @@ let package = Package(
         .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ],
       path: "Sources/ShimBenchmarks",
+      swiftSettings: [.swiftLanguageMode(.v6), .enableUpcomingFeature("ExistentialAny")]),
+    .executableTarget(
+      name: "grpc-benchmarks",
+      dependencies: [
+        "Measuring",
+        .product(name: "GRPCTransport", package: "hawsepipe"),
+        .product(name: "ProcessSupervision", package: "hawsepipe"),
+        .product(name: "TTRPC", package: "hawsepipe"),
+        .product(name: "RPCCore", package: "hawsepipe"),
+        .product(name: "TransportCore", package: "hawsepipe"),
+        .product(name: "UnixTransport", package: "hawsepipe"),
+        .product(name: "GRPCCore", package: "grpc-swift-2"),
+        .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+      ],
+      path: "Sources/GRPCBenchmarks",
+      swiftSettings: [.swiftLanguageMode(.v6), .enableUpcomingFeature("ExistentialAny")]),
+    .executableTarget(
+      name: "attach-benchmarks",
+      dependencies: [
+        "Measuring",
+        .product(name: "ShimManagement", package: "hawsepipe"),
+        .product(name: "ContainerdClient", package: "hawsepipe"),
+        .product(name: "ContainerdAPI", package: "hawsepipe"),
+        .product(name: "GRPCTransport", package: "hawsepipe"),
+        .product(name: "RPCCore", package: "hawsepipe"),
+        .product(name: "TransportCore", package: "hawsepipe"),
+        .product(name: "UnixTransport", package: "hawsepipe"),
+        .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+      ],
+      path: "Sources/AttachBenchmarks",
       swiftSettings: [.swiftLanguageMode(.v6), .enableUpcomingFeature("ExistentialAny")]),
   ]
 )

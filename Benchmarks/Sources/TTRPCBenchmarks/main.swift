@@ -8,6 +8,7 @@
 // client prints one line of JSON. `idle` holds connections until its standard input ends.
 
 import Glibc
+import Measuring
 
 let arguments = Array(CommandLine.arguments.dropFirst())
 do {
@@ -24,14 +25,4 @@ do {
 } catch {
   print("ttrpc-benchmarks: \(error)")
   exit(1)
-}
-
-struct Problem: Error, CustomStringConvertible {
-  let description: String
-  init(_ description: String) { self.description = description }
-}
-
-func number(_ text: String) throws -> Int {
-  guard let number = Int(text), number > 0 else { throw Problem("\(text) is no count") }
-  return number
 }

@@ -1,8 +1,9 @@
-// The Go peer of Benchmarks/ttrpc: a server that echoes and a client that measures, over a unix
-// socket, with Go's ttrpc in its default configuration.
+// The Go peer of Benchmarks/ttrpc and Benchmarks/grpc: a server that echoes and a client that measures,
+// over a unix socket, with Go's ttrpc or gRPC in its default configuration.
 //
 //	go-bench server SOCKET
-//	go-bench client SOCKET CONNECTIONS IN-FLIGHT BYTES WARM-UP-SECONDS SECONDS [echo|stream]
+//	go-bench client SOCKET CONNECTIONS IN-FLIGHT BYTES WARM-UP-SECONDS SECONDS [echo|stream|grpc]
+//	go-bench grpc-server SOCKET
 //
 // The client prints one line of JSON.
 package main
@@ -29,6 +30,9 @@ const window = 16
 func main() {
 	if len(os.Args) >= 3 && os.Args[1] == "server" {
 		serve(os.Args[2])
+	}
+	if len(os.Args) >= 3 && os.Args[1] == "grpc-server" {
+		serveGRPC(os.Args[2])
 	}
 	if len(os.Args) >= 8 && os.Args[1] == "client" {
 		kind := "echo"
@@ -108,9 +112,18 @@ func measure(
 	began := time.Now().Add(warmUp)
 	ends := began.Add(duration)
 	for range connections {
-		connection, err := net.Dial("unix", socket)
-		check(err)
-		client := ttrpc.NewClient(connection)
+		var client *ttrpc.Client
+		var call unaryCall
+		if kind == "grpc" {
+			call = dialGRPC(socket)
+		} else {
+			connection, err := net.Dial("unix", socket)
+			check(err)
+			client = ttrpc.NewClient(connection)
+			call = func(payload, answer *wrapperspb.BytesValue) error {
+				return client.Call(context.Background(), service, "Echo", payload, answer)
+			}
+		}
 		for range inFlight {
 			workers.Add(1)
 			go func() {
@@ -119,7 +132,7 @@ func measure(
 				if kind == "stream" {
 					own = stream(client, payload, began, ends)
 				} else {
-					own = echo(client, payload, began, ends)
+					own = echo(call, payload, began, ends)
 				}
 				lock.Lock()
 				latencies = append(latencies, own...)
@@ -139,9 +152,11 @@ func measure(
 		float64(latencies[count*99/100].Nanoseconds())/1000)
 }
 
-// Microseconds of the calls that ended within the time measured.
+type unaryCall func(payload, answer *wrapperspb.BytesValue) error
+
+// How long the calls took that began within the time measured.
 func echo(
-	client *ttrpc.Client, payload *wrapperspb.BytesValue, began, ends time.Time,
+	call unaryCall, payload *wrapperspb.BytesValue, began, ends time.Time,
 ) (latencies []time.Duration) {
 	for {
 		start := time.Now()
@@ -149,7 +164,7 @@ func echo(
 			return
 		}
 		var answer wrapperspb.BytesValue
-		check(client.Call(context.Background(), service, "Echo", payload, &answer))
+		check(call(payload, &answer))
 		if start.After(began) {
 			latencies = append(latencies, time.Since(start))
 		}
