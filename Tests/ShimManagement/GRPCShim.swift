@@ -25,7 +25,7 @@ final class GRPCShim: Sendable {
   }
 
   private let state = Mutex(State())
-  private let control = GRPCServerControl()
+  private let control = RPCServerControl()
   private let serving: Mutex<Task<Void, Never>?> = Mutex(nil)
 
   init(at path: String) throws {
