@@ -1,4 +1,5 @@
 import Glibc
+import SandboxControl
 import Testing
 
 /// `hawse serve` as systemd starts, watches and restarts it: the sockets are handed over, and what it
