@@ -268,7 +268,10 @@ let package = Package(
       ]),
     tests(
       "TTRPC",
-      ["RPCCore", "TransportCore", "UnixTransport", nioCore, nioPosix, nioEmbedded, protobuf]),
+      [
+        "RPCCore", "TransportCore", "UnixTransport", nioCore, nioPosix, nioEmbedded, protobuf,
+        logging,
+      ]),
     tests(
       "GRPCTransport",
       [

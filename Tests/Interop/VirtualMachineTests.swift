@@ -116,11 +116,7 @@ struct VirtualMachineTests {
     }
   }
 
-  /// All but those in which a dialer goes away while its handshake is under way: vhost-device-vsock
-  /// 0.3.0 then gives up the guest's device when it writes its answer.
-  private static let checks = ConformanceCheck.all(for: subject(nil)).filter {
-    !["cancelled at any moment", "100 cancelled"].contains($0.name)
-  }
+  private static let checks = ConformanceCheck.all(for: subject(nil))
 
   @Test("Hybrid vsock conforms, from the host to a guest", arguments: checks)
   func hostConforms(_ check: ConformanceCheck) async throws {

@@ -48,7 +48,7 @@
         ])
 
       let listeners = try await listen()
-      var server = GRPCListenerServer()
+      var server = GRPCListenerServer(configuration: .init(logger: logger))
       ControllerService(control, namespaces: configuration.namespaces).register(on: &server)
       EventsService(control.events).register(on: &server)
       HealthService(control).register(on: &server)
