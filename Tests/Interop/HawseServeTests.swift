@@ -150,7 +150,10 @@ struct HawseServeTests {
       try await client.create("pod", runtime: "io.containerd.hawsepipe.v1")
       _ = try await client.start("pod")
     }
-    try await fixture.sleeper("web", in: "pod")
+    let run = try await fixture.hawse(
+      "task", "run", "--sandbox", "pod", "--own-namespaces", "--rootfs", fixture.rootfs, "--id",
+      "web", "--detach", "--", "sleep", "3600")
+    try #require(run.code == 0, "\(run)")
     for shim in fixture.shims { kill(shim, SIGKILL) }
     for process in [all, exits] {
       for topic in ["/sandboxes/exit", "/tasks/exit"] {
