@@ -49,7 +49,7 @@
         group.addTask { await once(metadata, payload) }
         group.addTask {
           // Cancelled when the answer came first.
-          try? await Task.sleep(for: timeout)
+          _ = await link.connection.channel.eventLoop.sleep(for: timeout)
           return nil
         }
         let first = await group.next() ?? nil

@@ -4,6 +4,7 @@
   internal import NIOCore
   internal import RPCCore
   internal import Synchronization
+  internal import TransportCore
 
   /// A client's end of a stream.
   final class GRPCClientStream: RPCStream {
@@ -162,7 +163,7 @@
         core.keep(
           Task {
             // Cancelled when the stream has ended before.
-            guard (try? await Task.sleep(for: timeout)) != nil else { return }
+            guard await link.connection.channel.eventLoop.sleep(for: timeout) else { return }
             core.end(.failure(expired), dropping: true)
           })
       }

@@ -16,6 +16,7 @@
     let peer: PeerIdentity
     let link: ServerLink
     let maximumMessageBytes: Int
+    private let loop: any EventLoop
     private let executor: EventLoopTaskExecutor
 
     init(
@@ -25,7 +26,8 @@
       self.peer = connection.peer
       self.link = link
       self.maximumMessageBytes = maximumMessageBytes
-      executor = EventLoopTaskExecutor(connection.channel.eventLoop)
+      loop = connection.channel.eventLoop
+      executor = EventLoopTaskExecutor(loop)
     }
 
     func serve(_ stream: GRPCCore.RPCStream<Inbound, Outbound>) async {
@@ -124,7 +126,7 @@
       let alarm = context.deadline.map { deadline in
         Task {
           // Cancelled when the handler returned first.
-          guard (try? await Task.sleep(until: deadline, clock: .continuous)) != nil else { return }
+          guard await loop.sleep(for: deadline - .now) else { return }
           latch.set(
             .failure(
               RPCError(

@@ -1,4 +1,6 @@
 #if GRPC
+  internal import NIOCore
+  internal import NIOPosix
   internal import RPCCore
   internal import Synchronization
   internal import TransportCore
@@ -20,6 +22,8 @@
     private let connectors: TransportRegistry
     private let connect: ConnectOptions
     private let maximumWaiting: Int
+    /// For waits' ends.
+    private let loop: any EventLoop
     private let onClose: (@Sendable (RPCError?) -> Void)?
     private let state: Mutex<State>
 
@@ -33,6 +37,7 @@
       self.connect = connect
       self.options = options
       self.onClose = onClose
+      loop = (connect.group ?? MultiThreadedEventLoopGroup.singleton).any()
       maximumWaiting = redialing.maximumWaitingCalls
       state = Mutex(
         State(
@@ -56,9 +61,9 @@
         return state.lastToken
       }
       let alarm = deadline.map { deadline in
-        Task { [weak self] in
+        Task { [weak self, loop] in
           // Cancelled when the answer came first.
-          guard (try? await Task.sleep(until: deadline, clock: .continuous)) != nil else { return }
+          guard await loop.sleep(for: deadline - .now) else { return }
           self?.withdraw(token, .waitedTooLong)
         }
       }
