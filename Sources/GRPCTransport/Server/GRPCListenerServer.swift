@@ -197,6 +197,7 @@
             PrefaceGuard(
               limit: configuration.handshakeLimit, peerName: peerName,
               logger: configuration.logger))
+          try channel.pipeline.syncOperations.addHandler(DrainHandler())
           return connectionConfigurator.configure(
             channel: channel, tls: isSecure ? .configured(requireALPN: false) : .none
           ).flatMapThrowing { accepted in

@@ -15,37 +15,28 @@
       case ttrpc, http1, tls, unknown
     }
 
-    private static let headerLength = 9
-    private var header: [UInt8] = []
-    /// How much of the frame under way is still to come.
-    private var body = 0
+    private var frames = FrameCutter()
+    /// The first header, as far as it has come.
+    private var first: [UInt8] = []
     private(set) var isReady = false
     private var isStranger = false
 
     mutating func read(_ bytes: some Collection<UInt8>, _ report: (Event) -> Void) {
-      var rest = bytes[...]
-      while !rest.isEmpty, !isStranger {
-        if body > 0 {
-          let count = min(body, rest.count)
-          body -= count
-          rest = rest.dropFirst(count)
-          continue
-        }
-        let missing = rest.prefix(Self.headerLength - header.count)
-        header.append(contentsOf: missing)
-        rest = rest.dropFirst(missing.count)
-        if !isReady, let stranger = Self.stranger(header) {
+      guard !isStranger else { return }
+      if !isReady {
+        first.append(contentsOf: bytes.prefix(FrameCutter.Header.size - first.count))
+        if let stranger = Self.stranger(first) {
           isStranger = true
           return report(.stranger(stranger))
         }
-        guard header.count == Self.headerLength else { return }
-        body = Int(header[0]) << 16 | Int(header[1]) << 8 | Int(header[2])
+      }
+      frames.read(bytes) { header, payload in
+        guard payload == nil else { return }
         if !isReady {
           isReady = true
           report(.ready)
         }
-        if header[3] == 0x7 { report(.leaving) }
-        header.removeAll(keepingCapacity: true)
+        if header.type == 0x7 { report(.leaving) }
       }
     }
 
@@ -57,7 +48,7 @@
       if header.count < 5, "HTTP/".utf8.starts(with: header) { return nil }
       // A TLS record: alert or handshake, of version 3.x.
       if header.count >= 2, header[0] == 0x15 || header[0] == 0x16, header[1] == 3 { return .tls }
-      guard header.count == headerLength else { return nil }
+      guard header.count == FrameCutter.Header.size else { return nil }
       let isSettings =
         header[3] == 0x4 && header[4] == 0 && header[5...].allSatisfy { $0 == 0 }
         && header[0] == 0 && (Int(header[1]) << 8 | Int(header[2])) % 6 == 0
