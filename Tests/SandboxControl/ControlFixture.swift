@@ -16,6 +16,7 @@ struct ControlFixture {
   let control: SandboxControlService
   let client: Containerd_Services_Sandbox_V1_ControllerClient<Loopback>
   let events: Containerd_Services_Events_V1_EventsClient<Loopback>
+  let health: Grpc_Health_V1_HealthClient<Loopback>
 
   static var quick: ControlLimits {
     var limits = ControlLimits()
@@ -39,7 +40,9 @@ struct ControlFixture {
     ControllerService(control, namespaces: namespaces).register(on: &loopback)
     EventsService(control.events).register(on: &loopback)
     client = .init(caller: loopback)
+    HealthService(control).register(on: &loopback)
     events = .init(caller: loopback)
+    health = .init(caller: loopback)
   }
 
   var options: RPCCallOptions { RPCCallOptions(metadata: ["containerd-namespace": "k8s.io"]) }

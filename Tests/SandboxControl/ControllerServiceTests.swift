@@ -110,7 +110,10 @@ struct ControllerServiceTests {
 
   @Test(
     "a start without an address or a version is an error that names the driver, and leaves nothing",
-    arguments: [("", 3), ("ttrpc+unix:///a", 0), ("unix:///a", 3)] as [(String, UInt32)])
+    arguments: [
+      ("", 3), ("ttrpc+unix:///a", 0), ("unix:///a", 3), ("ttrpc+unix:///a", 1),
+      ("ttrpc+unix:///a", 4), ("grpc+unix:///a", 2),
+    ] as [(String, UInt32)])
   func badEndpoint(_ address: String, _ version: UInt32) async throws {
     let fixture = try ControlFixture()
     fixture.world.change {

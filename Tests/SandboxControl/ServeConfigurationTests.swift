@@ -1,3 +1,5 @@
+import ShimManagement
+import ShimProtocol
 import TOML
 import Testing
 
@@ -39,6 +41,33 @@ struct ServeConfigurationTests {
     #expect(remote.probe == .ping)
   }
 
+  private func shim(_ keys: String) throws -> (ServeConfiguration.Shim?, warnings: [String]) {
+    let configuration = try parse("[drivers.shim]\ntype = \"shim\"\n\(keys)")
+    guard case .shim(let shim) = configuration.drivers["shim"] else { return (nil, []) }
+    return (shim, configuration.warnings.map(\.description))
+  }
+
+  @Test("shims get what env says, and sched_core as containerd's older configurations have it")
+  func environment() throws {
+    let (plain, none) = try shim("env = [\"A=1\", \"B=x=y\", \"A=2\"]\nsched_core = false")
+    #expect(plain?.environment.variables == ["A": "2", "B": "x=y"] && none == [])
+    let (old, _) = try shim("sched_core = true\nenv = [\"A=1\"]")
+    #expect(old?.environment.variables == ["A": "1", "SCHED_CORE": "1"])
+    let (both, _) = try shim("env = [\"SCHED_CORE=0\"]\nsched_core = true")
+    #expect(both?.environment.variables == ["SCHED_CORE": "0"])
+    let (odd, warnings) = try shim("sched_core = \"yes\"")
+    #expect(odd?.environment.variables == [:])
+    #expect(
+      warnings == ["line 3: sched_core is passed over: it must be true or false, and is \"yes\""])
+  }
+
+  @Test("the dialect in which shims are started may be said")
+  func dialect() throws {
+    #expect(try shim("").0?.dialect == nil)
+    #expect(try shim("dialect = \"bootstrap\"").0?.dialect == .bootstrap)
+    #expect(try shim("dialect = \"options\"").0?.dialect == .options)
+  }
+
   @Test(
     "what cannot be meant is an error with its line",
     arguments: [
@@ -57,6 +86,9 @@ struct ServeConfigurationTests {
       ("[event]\ncontainerd = \"/a\"", 1, "did you mean \"events\"?"),
       ("[events]\ncontainer = \"/a\"", 2, "did you mean \"containerd\"?"),
       ("[drivers.a]\nbinary = \"/a\"", 1, "no type"),
+      ("[drivers.a]\ntype = \"shim\"\nenv = [\"A\"]", 3, "NAME=value"),
+      ("[drivers.a]\ntype = \"shim\"\nenv = \"A=1\"", 3, "array of strings"),
+      ("[drivers.a]\ntype = \"shim\"\ndialect = \"new\"", 3, "options, bootstrap"),
       ("[drivers.a]\ntype = \"vm\"", 2, "\"shim\" or \"remote\""),
       ("[drivers.a]\ntype = \"shim\"\naddress = \"unix:///a\"", 3, "has no \"address\""),
       ("[drivers.a]\ntype = \"remote\"\nprobe = \"pong\"", 3, "transport, ping, status"),

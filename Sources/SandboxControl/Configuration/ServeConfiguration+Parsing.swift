@@ -1,4 +1,5 @@
 internal import LinuxSystem
+internal import ShimManagement
 internal import ShimProtocol
 internal import TOML
 internal import TransportCore
@@ -130,7 +131,7 @@ private struct ConfigurationReader {
     driverKeys[name, default: []] += entry.value == nil ? [] : [entry]
   }
 
-  private func driver(_ name: String) throws(Fault) -> ServeConfiguration.Driver {
+  private mutating func driver(_ name: String) throws(Fault) -> ServeConfiguration.Driver {
     let entries = driverKeys[name] ?? []
     guard let type = entries.first(where: { $0.path[2] == "type" }) else {
       throw Fault(
@@ -140,21 +141,58 @@ private struct ConfigurationReader {
     let others = entries.filter { $0.path[2] != "type" }
     switch try string(type) {
     case "shim":
-      var shim = ServeConfiguration.Shim()
-      for entry in others {
-        switch entry.path[2] {
-        case "binary": shim.binary = try absolutePath(entry)
-        case "debug": shim.debug = try bool(entry)
-        default:
-          throw unknown(
-            entry.path[2], in: "[drivers.\(name)] of the type shim", among: ["binary", "debug"],
-            entry)
-        }
-      }
-      return .shim(shim)
+      return .shim(try shim(name, others))
     case "remote": return .remote(try remote(name, others))
     default: throw bad(type, "\"shim\" or \"remote\"")
     }
+  }
+
+  private static let shimKeys = ["binary", "debug", "env", "sched_core", "dialect"]
+
+  private mutating func shim(
+    _ name: String, _ entries: [TOMLTable.Entry]
+  ) throws(Fault) -> ServeConfiguration.Shim {
+    var shim = ServeConfiguration.Shim()
+    var old: TOMLTable.Entry?
+    for entry in entries {
+      switch entry.path[2] {
+      case "binary": shim.binary = try absolutePath(entry)
+      case "debug": shim.debug = try bool(entry)
+      case "env":
+        guard let settings = entry.value?.strings else { throw bad(entry, "an array of strings") }
+        do throws(ShimManagementError) {
+          shim.environment = try ShimEnvironment(settings: settings)
+        } catch {
+          throw Fault(line: entry.line, message: "env: \(error)")
+        }
+      case "sched_core": old = entry
+      case "dialect":
+        let names = StartDialect.allCases.map(\.rawValue)
+        guard let dialect = StartDialect(rawValue: try string(entry)) else {
+          throw bad(entry, "one of \(Self.list(names))")
+        }
+        shim.dialect = dialect
+      default:
+        throw unknown(
+          entry.path[2], in: "[drivers.\(name)] of the type shim", among: Self.shimKeys, entry)
+      }
+    }
+    // Behind `env`, which wins.
+    if let old {
+      let setting: ShimEnvironment.SchedCore =
+        switch old.value {
+        case .bool(let value): .boolean(value)
+        case .string(let text): .other("\"\(text)\"")
+        case .integer(let number): .other("\(number)")
+        case .array: .other("an array")
+        case .other(let text): .other(text)
+        case nil: .other("a table")
+        }
+      if let warning = shim.environment.migrate(schedCore: setting) {
+        configuration.warnings.append(Fault(line: old.line, message: warning))
+      }
+    }
+    return shim
   }
 
   private static let remoteKeys = [
@@ -225,8 +263,7 @@ private struct ConfigurationReader {
     runtimeLines[name] = entry.line
   }
 
-  func finished() throws(Fault) -> ServeConfiguration {
-    var configuration = configuration
+  mutating func finished() throws(Fault) -> ServeConfiguration {
     if !driverLines.isEmpty {
       configuration.drivers = [:]
       for name in driverLines.keys.sorted() { configuration.drivers[name] = try driver(name) }

@@ -48,6 +48,12 @@ extension ServeConfiguration {
       # Without it the binary is found by the runtime's name.
       # binary = "/usr/local/bin/containerd-shim-hawsepipe-v1"
       debug = false
+      # What shims get in their environment beside what the start contract says; "SCHED_CORE=1" puts
+      # each on processors of its own. (containerd's old sched_core = true is understood, too.)
+      # env = ["NAME=value"]
+      # How they are spoken to when they start: options (containerd up to 2.2) or bootstrap (from 2.3
+      # on). Without it options, and bootstrap when a shim refuses that.
+      # dialect = "options"
 
       # Endpoints that are there already: the agent of a virtual machine, say. {id} and {namespace}
       # stand for the sandbox's own.

@@ -1,3 +1,6 @@
+public import ShimManagement
+public import ShimProtocol
+
 /// What `hawse serve` is told by its configuration file.
 public struct ServeConfiguration: Hashable, Sendable {
   public static let defaultPath = "/etc/hawsepipe/serve.toml"
@@ -16,6 +19,11 @@ public struct ServeConfiguration: Hashable, Sendable {
     public var binary: String?
     /// Whether shims are told to log at debug level.
     public var debug = false
+    /// What shims get beside the start contract's own environment.
+    public var environment = ShimEnvironment()
+    /// How shims are spoken to when they start; nil: in the older dialect, and in the newer one when
+    /// they refuse that.
+    public var dialect: StartDialect?
 
     public init() {}
   }
@@ -40,6 +48,8 @@ public struct ServeConfiguration: Hashable, Sendable {
   public var logLevel = "info"
   /// How long a stop of the server waits for calls that are under way.
   public var grace: Duration = .seconds(10)
+  /// What was passed over in the file, and should be mended.
+  public var warnings: [Fault] = []
 
   public init() {}
 

@@ -83,10 +83,10 @@ extension RemoteEndpoint {
       address = try text("address")
       tasks = try text("tasks")
       if let value = values["version"] {
-        guard let number = value.integer, let version = UInt32(exactly: number), version > 0 else {
-          throw refuse(TOMLTable.Fault(line: 1, message: "version must be a number above 0"))
+        guard let number = value.integer, number == 2 || number == 3 else {
+          throw refuse(TOMLTable.Fault(line: 1, message: "version must be 2 or 3"))
         }
-        self.version = version
+        version = UInt32(number)
       }
     }
   }

@@ -236,6 +236,12 @@ public final class SandboxControlService: Sendable {
       throw bad("an address without a protocol: \"\(instance.address.prefix(200))\"")
     }
     guard instance.version > 0 else { throw bad("no version of its task API") }
+    guard (2...3).contains(instance.version) else {
+      throw bad("version \(instance.version) of the task API, where there are 2 and 3")
+    }
+    guard instance.version == 3 || !instance.address.hasPrefix("grpc+") else {
+      throw bad("version 2 of the task API over gRPC, which is had over ttrpc alone")
+    }
   }
 
   // MARK: Looking up

@@ -22,8 +22,8 @@ struct ConfigCheck: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "check", abstract: "Read a configuration, and say what is wrong with it.",
     discussion: """
-      A key that is not known is an error, with its line and the key that was probably meant. Nothing \
-      is connected to or started.
+      A key that is not known is an error, with its line and the key that was probably meant. What is \
+      passed over is said, and no error. Nothing is connected to or started.
 
       EXAMPLES
         hawse config check
@@ -48,6 +48,7 @@ struct ConfigCheck: AsyncParsableCommand {
     var drivers: [String]
     var runtimes: [String: String]
     var defaultDriver: String?
+    var warnings: [String]
   }
 
   func run() async throws {
@@ -55,6 +56,7 @@ struct ConfigCheck: AsyncParsableCommand {
       let read = try ConfigurationFile.read(file)
       let configuration = read.configuration
       guard json else {
+        for warning in configuration.warnings { print("\(read.path ?? ""): \(warning)") }
         print("\(read.path ?? "the defaults"): fine; serves at \(configuration.servedAddress)")
         return
       }
@@ -62,7 +64,8 @@ struct ConfigCheck: AsyncParsableCommand {
         Report(
           file: read.path, state: configuration.state, root: configuration.root,
           address: configuration.servedAddress, drivers: configuration.drivers.keys.sorted(),
-          runtimes: configuration.runtimes, defaultDriver: configuration.defaultDriver))
+          runtimes: configuration.runtimes, defaultDriver: configuration.defaultDriver,
+          warnings: configuration.warnings.map(\.description)))
     }
   }
 }

@@ -151,12 +151,15 @@
       limits.change = max(configuration.limits.create, configuration.limits.start)
       limits.cleanup = configuration.limits.cleanup
       limits.shutdown = configuration.limits.shutdown
-      return ShimManager.Configuration(
+      var managed = ShimManager.Configuration(
         directory: directory, registry: registry, dialers: dialers,
         eventsAddress: configuration.eventsSocket,
         environment: ProcessInfo.processInfo.environment,
         publishBinary: try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"),
         debug: shim.debug, limits: limits, logger: logger)
+      managed.shimEnvironment = shim.environment
+      managed.startDialect = shim.dialect
+      return managed
     }
 
     /// Tells of what shims tell, where they have nobody else to send it to, and of what is told in the

@@ -47,6 +47,9 @@ struct ServeCommand: AsyncParsableCommand {
       var logger = Logger(label: "hawse") { StreamLogHandler.standardError(label: $0) }
       logger.logLevel =
         debug ? .debug : Logger.Level(rawValue: file.configuration.logLevel) ?? .info
+      for warning in file.configuration.warnings {
+        logger.warning("\(file.path ?? ""): \(warning)")
+      }
       #if GRPC
         try await ControllerServer(
           configuration: file.configuration, registry: try tls.registry(), logger: logger
