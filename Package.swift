@@ -268,7 +268,10 @@ let package = Package(
       ]),
     tests(
       "TTRPC",
-      ["RPCCore", "TransportCore", "UnixTransport", nioCore, nioPosix, nioEmbedded, protobuf]),
+      [
+        "RPCCore", "TransportCore", "UnixTransport", nioCore, nioPosix, nioEmbedded, protobuf,
+        logging,
+      ]),
     tests(
       "GRPCTransport",
       [
@@ -294,7 +297,8 @@ let package = Package(
       "ShimManagement",
       [
         "ShimTestKit",
-        "ContainerdClient", "ContainerdAPI", "ShimProtocol", "ProcessSupervision", "TTRPC",
+        "GRPCTransport", "ContainerdClient", "ContainerdAPI", "ShimProtocol", "ProcessSupervision",
+        "TTRPC",
         "RPCCore", "TransportCore", "UnixTransport", "JSON", "LinuxSystem", "CLinux", nioCore,
         nioPosix, protobuf,
       ]),

@@ -2,6 +2,15 @@ package import Glibc
 
 /// Files and directories by their descriptor. All of it blocks for as long as the disk takes.
 extension OwnedDescriptor {
+  /// Who owns it, and who else may do what with it.
+  ///
+  /// For programs that import Foundation, where the members of `stat` belong to another module in a
+  /// release build.
+  package func ownership() throws(SystemError) -> (uid: UInt32, permissions: UInt32) {
+    let status = try status()
+    return (uid: status.st_uid, permissions: status.st_mode & 0o7777)
+  }
+
   package func status() throws(SystemError) -> stat {
     var status = stat()
     guard fstat(number, &status) == 0 else { throw .last("fstat") }

@@ -31,6 +31,8 @@ public struct SandboxControlError: Error, Sendable {
     case invalidConfiguration
     /// The controller stops: the sandbox goes on, and the call can be made again.
     case stopping
+    /// There are too many of something, or somebody is too far behind.
+    case overrun
     /// The calling task was cancelled.
     case cancelled
   }
@@ -74,6 +76,7 @@ extension SandboxControlError {
     case .unsupported: .unimplemented
     case .badEndpoint, .storage: .internal
     case .damagedRecord: .dataLoss
+    case .overrun: .resourceExhausted
     case .cancelled: .cancelled
     }
   }

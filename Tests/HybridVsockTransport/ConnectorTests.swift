@@ -153,6 +153,50 @@ import TransportCore
     }
   }
 
+  @Test(
+    "A dial that is given up is closed behind the VMM's answer where that may matter to its guest")
+  func answeredLate() async throws {
+    let directory = try TemporaryDirectory()
+    for (monitor, stays) in [
+      (nil, true), (.vhostDeviceVsock, true), (.firecracker, false),
+    ] as [(HybridVsockMonitor?, Bool)] {
+      let step = Atomic<Int>(0)
+      try await withMuxer(at: directory.socket) { client in
+        _ = client.readLine()
+        step.store(1, ordering: .releasing)
+        let isOver = waitBriefly { step.load(ordering: .acquiring) == 2 }
+        // Long before the answer is not waited for any more.
+        let isThere = isOver && !waitBriefly(.milliseconds(stays ? 200 : 10_000)) { client.isOver }
+        client.write("OK 5\n")
+        _ = client.readToEnd()
+        step.store(isThere ? 3 : 4, ordering: .releasing)
+      } _: { muxer in
+        let dial = Task {
+          await failure(
+            of: directory.address(), .patient(mode: .waitUntilReady()),
+            through: HybridVsockConnector(monitor: monitor))
+        }
+        try await eventually("the VMM has the line") { step.load(ordering: .acquiring) == 1 }
+        dial.cancel()
+        #expect(await dial.value?.code == .cancelled)
+        step.store(2, ordering: .releasing)
+        try await eventually("the connection is closed") { muxer.ended == 1 }
+        #expect(
+          step.load(ordering: .acquiring) == (stays ? 3 : 4), "\(String(describing: monitor))")
+      }
+    }
+  }
+
+  /// On a thread of the VMM's, which may block.
+  private func waitBriefly(_ limit: Duration = .seconds(60), for condition: () -> Bool) -> Bool {
+    let end = ContinuousClock.now + limit
+    while ContinuousClock.now < end {
+      if condition() { return true }
+      usleep(5_000)
+    }
+    return false
+  }
+
   @Test("What is no hybrid vsock address is not dialled")
   func otherAddress() async {
     let error = await failure(of: TransportAddress(place: .vsock(cid: 3, port: 1)))

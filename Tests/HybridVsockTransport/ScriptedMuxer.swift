@@ -39,6 +39,14 @@ final class ScriptedMuxer: Sendable {
       _ = retryingInterrupts { recv(descriptor, &byte, 1, Int32(MSG_PEEK)) }
     }
 
+    /// Whether the peer has closed its end. Nothing is read.
+    var isOver: Bool {
+      var byte: UInt8 = 0
+      return retryingInterrupts {
+        recv(descriptor, &byte, 1, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT))
+      } == 0
+    }
+
     func write(_ text: String) { write(Array(text.utf8)[...]) }
 
     func write(_ bytes: ArraySlice<UInt8>) {

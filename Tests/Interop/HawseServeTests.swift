@@ -13,69 +13,7 @@ import TransportCore
 /// `hawse serve` with our shim, driven by our own client over gRPC.
 @Suite("hawse serve")
 struct HawseServeTests {
-  /// A controller process, and the way to it.
-  private struct Server {
-    let fixture: HawseFixture
-    let process: HawseProcess
-    let address: String
-
-    static func start(_ fixture: HawseFixture) async throws -> Server {
-      let config = "\(fixture.directory)/serve.toml"
-      if !HostFiles.exists(config) {
-        try write(
-          """
-          state = "\(fixture.state)"
-          root = "\(fixture.root)"
-          [drivers.shim]
-          type = "shim"
-          binary = "\(HostFiles.ourShim)"
-          """, to: config)
-      }
-      var command = fixture.command([])
-      command.arguments = ["serve", "--config", config]
-      let process = try HawseProcess(
-        command, files: "\(fixture.directory)/serve-\(UInt32.random(in: 0 ..< .max))")
-      try await eventually("it listens") {
-        process.out.contains("listening at") || ProcessStatus(pid: process.pid)?.isDead != false
-      }
-      try #require(process.out.contains("listening at"), "\(process.err)")
-      return Server(
-        fixture: fixture, process: process,
-        address: "grpc+unix://\(fixture.state)/control/grpc.sock")
-    }
-
-    func with<Value: Sendable>(
-      _ body: (SandboxControlClient<RPCLine>) async throws -> Value
-    ) async throws -> Value {
-      let dialers = RPCDialers([GRPCDialer()])
-      let line = try await dialers.dial(
-        TransportAddress(parsing: address), using: .standard,
-        options: ConnectOptions(timeout: .seconds(10)))
-      let outcome: Result<Value, any Error>
-      do {
-        outcome = .success(
-          try await body(SandboxControlClient(caller: line, namespace: fixture.namespace)))
-      } catch {
-        outcome = .failure(error)
-      }
-      await line.connection.close()
-      return try outcome.get()
-    }
-
-    func stop() async throws {
-      process.signal(SIGTERM)
-      let result = try await process.result()
-      #expect(result.code == 0, "\(result)")
-    }
-  }
-
-  private static func write(_ text: String, to path: String) throws {
-    let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-    try #require(file >= 0)
-    defer { close(file) }
-    let bytes = Array(text.utf8)
-    try #require(Glibc.write(file, bytes, bytes.count) == bytes.count)
-  }
+  private typealias Server = HawseServer
 
   /// A container's life in the sandbox, by its address alone.
   private static func ping(_ instance: SandboxInstance, _ fixture: HawseFixture) async throws {
@@ -193,6 +131,75 @@ struct HawseServeTests {
       let last = try await Server.start(fixture)
       try await last.with { try await $0.shutdown("pod") }
       try await last.stop()
+    }
+  }
+
+  @Test("its events are told: sandboxes' and their tasks', also of a shim that was killed")
+  func events() async throws {
+    try await HawseFixture.use(.hawsepipe) { try await Self.events(of: $0) }
+  }
+
+  private static func events(of fixture: HawseFixture) async throws {
+    for id in ["pod", "web"] { fixture.note(id) }
+    let server = try await Server.start(fixture)
+    let all = try listener(server)
+    let exits = try listener(
+      server, "--filter", "namespace==\(fixture.namespace),topic~=/exit$/")
+    try await subscribed([all, exits], server)
+    try await server.with { client in
+      try await client.create("pod", runtime: "io.containerd.hawsepipe.v1")
+      _ = try await client.start("pod")
+    }
+    let run = try await fixture.hawse(
+      "task", "run", "--sandbox", "pod", "--own-namespaces", "--rootfs", fixture.rootfs, "--id",
+      "web", "--detach", "--", "sleep", "3600")
+    try #require(run.code == 0, "\(run)")
+    for shim in fixture.shims { kill(shim, SIGKILL) }
+    for process in [all, exits] {
+      for topic in ["/sandboxes/exit", "/tasks/exit"] {
+        try await eventually("\(topic) is told") { times(topic, process) > 0 }
+      }
+    }
+    for topic in [
+      "/sandboxes/create", "/sandboxes/start", "/sandboxes/exit", "/tasks/create", "/tasks/start",
+      "/tasks/exit",
+    ] {
+      #expect(times(topic, all) == 1, "\(topic): \(all.out)")
+    }
+    for topic in ["/sandboxes/create", "/tasks/create", "/tasks/delete"] {
+      #expect(times(topic, exits) == 0, "\(topic): \(exits.out)")
+    }
+    try await server.with { try await $0.shutdown("pod") }
+    // A listener is told that its server goes.
+    try await server.stop()
+    for process in [all, exits] {
+      let end = try await process.result()
+      #expect(end.code == 1 && end.err.contains("Unavailable"), "\(end)")
+    }
+  }
+
+  private static func listener(
+    _ server: Server, _ filter: String...
+  ) throws -> HawseProcess {
+    var command = server.fixture.command([])
+    command.arguments = ["events", "--json", "--address", server.address] + filter
+    return try server.fixture.start(command)
+  }
+
+  private static func times(_ topic: String, _ listener: HawseProcess) -> Int {
+    let lines = listener.out.replacing("\\/", with: "/").split(separator: "\n")
+    return lines.count { $0.contains("\"\(topic)\"") }
+  }
+
+  /// Nobody says when a subscription has begun: something is published until it is told.
+  private static func subscribed(_ listeners: [HawseProcess], _ server: Server) async throws {
+    try await eventually("all listen") {
+      let published = try await server.fixture.bare([
+        "call", "--namespace", server.fixture.namespace, server.address,
+        "containerd.services.events.v1.Events/Publish", "--data", #"{"topic": "/test/exit"}"#,
+      ])
+      #expect(published.code == 0, "\(published)")
+      return listeners.allSatisfy { times("/test/exit", $0) > 0 }
     }
   }
 }

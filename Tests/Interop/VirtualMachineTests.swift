@@ -116,11 +116,7 @@ struct VirtualMachineTests {
     }
   }
 
-  /// All but those in which a dialer goes away while its handshake is under way: vhost-device-vsock
-  /// 0.3.0 then gives up the guest's device when it writes its answer.
-  private static let checks = ConformanceCheck.all(for: subject(nil)).filter {
-    !["cancelled at any moment", "100 cancelled"].contains($0.name)
-  }
+  private static let checks = ConformanceCheck.all(for: subject(nil))
 
   @Test("Hybrid vsock conforms, from the host to a guest", arguments: checks)
   func hostConforms(_ check: ConformanceCheck) async throws {
@@ -159,6 +155,21 @@ struct VirtualMachineTests {
       "own cid, where anyone may connect, says: cid 1",
     ] {
       #expect(guests.checker.lines.contains(line), "\(guests.checker.lines)")
+    }
+  }
+
+  @Test(
+    "hawse in a guest calls Go's shim in its sibling over plain AF_VSOCK, by gRPC and by ttrpc",
+    arguments: TransportAddress.RPCProtocol.allCases)
+  func siblingCalls(_ rpc: TransportAddress.RPCProtocol) async throws {
+    let checker = try Guests.booted().checker
+    try await checker.said("\(rpc.rawValue) calls: done")
+    let start = "\(rpc.rawValue): "
+    let lines = checker.lines.filter { $0.hasPrefix(start) }
+      .map { String($0.dropFirst(start.count)) }
+    #expect(lines.filter { $0.hasPrefix("status ") } == Siblings.statuses, "\(lines)")
+    for answer in Siblings.answers {
+      #expect(lines.contains { $0.contains(answer) }, "\(answer): \(lines)")
     }
   }
 }

@@ -146,7 +146,8 @@ struct BinaryLoggerTests {
     let directory = try TemporaryDirectory()
     let logger = try logger("printf r >&5; exec 5>&-; cat <&3 > $2/out", directory)
     let io = try TerminalIO(
-      stdin: .null, stdout: .logger(LoggerURI("binary:///none")), logger: logger)
+      stdin: .null, stdout: .logger(LoggerURI("binary:///none")), bundle: directory.path,
+      logger: logger)
     try await io.prepare()
     var controller: Int32 = -1
     var terminal: Int32 = -1

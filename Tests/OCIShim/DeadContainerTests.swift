@@ -79,6 +79,44 @@ struct DeadContainerTests {
     #expect(try await child.wait() == .signalled(SIGTERM))
   }
 
+  @Test("without its runtime all is ended and removed that can be, and then it is said")
+  func noRuntime() async throws {
+    let child = try Command("/bin/sleep", arguments: ["1000"]).spawn()
+    let startTime = try #require(ProcessStatus(pid: child.pid)?.startTime)
+    let logger = try Command("/bin/sleep", arguments: ["1000"]).spawn()
+    let loggerTime = try #require(ProcessStatus(pid: logger.pid)?.startTime)
+    var console = ""
+    let error = await #expect(throws: OCIShimError.self) {
+      try await cleanUp { journal in
+        // As a shim that was killed leaves it.
+        console = try Self.leftConsole(of: journal.bundle)
+        try journal.write(
+          record {
+            $0.options.binaryName = "/none"
+            $0.initProcess = .init(pid: child.pid, startTime: startTime)
+            $0.loggers[""] = .init(pid: logger.pid, startTime: loggerTime)
+          })
+      }
+    }
+    #expect(error?.code == .runtimeNotFound)
+    #expect(try await child.wait() == .signalled(SIGKILL))
+    #expect(try await logger.wait() == .signalled(SIGTERM))
+    #expect(console != "" && access(console, F_OK) != 0)
+  }
+
+  /// - Returns: its directory.
+  private static func leftConsole(of bundle: String) throws -> String {
+    let directory: String
+    do {
+      let socket = try ConsoleSocket(bundle: bundle)
+      directory = String(socket.path.dropLast(2))
+    }
+    try #require(access(directory, F_OK) != 0 && mkdir(directory, 0o700) == 0)
+    let file = try OwnedDescriptor(opening: "\(directory)/s", O_WRONLY | O_CREAT, mode: 0o600)
+    try file.close()
+    return directory
+  }
+
   @Test("a damaged journal is an error, and no status is made up")
   func damaged() async throws {
     let error = await #expect(throws: OCIShimError.self) {

@@ -44,6 +44,23 @@ struct StreamsTests {
     io.close()
   }
 
+  @Test("the fifos of a user namespace's root are its own, input and output")
+  func owner() throws {
+    try #require(geteuid() == 0, "to give files away needs root: run the tests as root")
+    let directory = try TemporaryDirectory()
+    let paths = ["in", "out", "err"].map { "\(directory.path)/\($0)" }
+    for path in paths { try #require(mkfifo(path, 0o700) == 0) }
+    let io = try ProcessIO(
+      stdin: .path(paths[0]), stdout: .path(paths[1]), stderr: .path(paths[2]),
+      owner: (uid: 100_000, gid: 200_000))
+    defer { io.close() }
+    for path in paths {
+      var status = stat()
+      try #require(stat(path, &status) == 0)
+      #expect(status.st_uid == 100_000 && status.st_gid == 200_000, "\(path)")
+    }
+  }
+
   @Test("a file is made with its directories and appended to")
   func file() throws {
     let directory = try TemporaryDirectory()
@@ -64,7 +81,8 @@ struct StreamsTests {
     let out = "\(directory.path)/out"
     let input = "\(directory.path)/in"
     try #require(mkfifo(out, 0o700) == 0 && mkfifo(input, 0o700) == 0)
-    let io = try TerminalIO(stdin: .path(input), stdout: .path(out))
+    let io = try TerminalIO(
+      stdin: .path(input), stdout: .path(out), bundle: directory.path)
     var controller: Int32 = -1
     var terminal: Int32 = -1
     try #require(clinux_terminal_open_pair(&controller, &terminal) == 0)

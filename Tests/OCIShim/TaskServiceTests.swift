@@ -140,6 +140,50 @@ struct TaskServiceTests {
     }
   }
 
+  @Test("an exec's delete that is asked for again is answered the same, until its id is used again")
+  func deletedExec() async throws {
+    try await TaskFixture.with { fixture in
+      _ = try await fixture.create()
+      _ = try await fixture.start()
+      try await fixture.exec("x")
+      let pid = try await fixture.start("x")
+      #expect(await code { _ = try await fixture.delete("x") } == .unknown)
+      fixture.exits.end(pid, status: 5)
+      _ = try await fixture.wait("x")
+      async let one = fixture.delete("x")
+      async let other = fixture.delete("x")
+      let first = try await one
+      #expect(first.exitStatus == 5 && first.pid == pid && first.hasExitedAt)
+      #expect(try await other == first)
+      #expect(try await fixture.delete("x") == first)
+      try await fixture.exec("x")
+      #expect(try await fixture.delete("x").pid == 0)
+      #expect(await code { _ = try await fixture.delete("never") } == .notFound)
+    }
+  }
+
+  @Test("what it is at is described: containers, execs, and operations that wait")
+  func description() async throws {
+    try await TaskFixture.with { fixture in
+      #expect(fixture.service.stateDescription == "no containers")
+      let pid = try await fixture.create()
+      _ = try await fixture.start()
+      try await fixture.exec("x")
+      #expect(fixture.service.stateDescription == "a: running, pid \(pid); exec x created, pid 0")
+      try fixture.fake.directory.write("hold-pause", "")
+      var pause = Containerd_Task_V3_PauseRequest()
+      pause.id = "a"
+      let request = pause
+      async let paused = fixture.service.pause(request, context: fixture.context)
+      while !fixture.service.stateDescription.hasSuffix("operations under way: 1") {
+        try await Task.sleep(for: .milliseconds(5))
+      }
+      try fixture.fake.directory.write("go", "")
+      _ = try await paused
+      #expect(fixture.service.stateDescription.hasPrefix("a: paused, "))
+    }
+  }
+
   @Test("a create that fails leaves nothing, with the runtime's words")
   func failedCreate() async throws {
     try await TaskFixture.with { fixture in

@@ -15,6 +15,7 @@ struct ControlFixture {
   let world: FakeWorld
   let control: SandboxControlService
   let client: Containerd_Services_Sandbox_V1_ControllerClient<Loopback>
+  let events: Containerd_Services_Events_V1_EventsClient<Loopback>
 
   static var quick: ControlLimits {
     var limits = ControlLimits()
@@ -26,17 +27,19 @@ struct ControlFixture {
 
   init(
     after other: ControlFixture? = nil, limits: ControlLimits = quick,
-    namespaces: Set<String>? = nil
+    namespaces: Set<String>? = nil, events limit: EventExchange.Limits = .init()
   ) throws {
     scratch = try other?.scratch ?? ScratchDirectory()
     world = other?.world ?? FakeWorld()
     control = SandboxControlService(
       state: scratch.path,
       selection: DriverSelection([FakeDriver(world: world)], runtimes: ["io.r.v1": "fake"]),
-      limits: limits)
+      limits: limits, events: EventExchange(limits: limit))
     var loopback = Loopback()
     ControllerService(control, namespaces: namespaces).register(on: &loopback)
+    EventsService(control.events).register(on: &loopback)
     client = .init(caller: loopback)
+    events = .init(caller: loopback)
   }
 
   var options: RPCCallOptions { RPCCallOptions(metadata: ["containerd-namespace": "k8s.io"]) }
@@ -89,6 +92,43 @@ struct ControlFixture {
 
   func shutdown(_ id: String) async throws {
     _ = try await client.shutdown(.with { $0.sandboxID = id }, options: options)
+  }
+
+  /// Subscribes, and returns when nothing that happens from now on is missed.
+  func subscribe(
+    _ filters: String...
+  ) async throws -> RPCReader<Containerd_Types_Envelope> {
+    let before = control.events.subscribers
+    let reader = try await events.subscribe(.with { $0.filters = filters }, options: options)
+    try await Self.eventually("it is subscribed") { control.events.subscribers > before }
+    return reader
+  }
+
+  /// The next events, each as its topic and the id of its sandbox.
+  static func topics(
+    _ count: Int, of reader: RPCReader<Containerd_Types_Envelope>
+  ) async throws -> [String] {
+    var topics: [String] = []
+    for _ in 0..<count {
+      guard let event = try await reader.next() else { break }
+      topics.append("\(event.topic) \(event.namespace) \(try Self.id(in: event))")
+    }
+    return topics
+  }
+
+  private static func id(in event: Containerd_Types_Envelope) throws -> String {
+    switch event.topic {
+    case EventTopic.sandboxCreate:
+      try TypeURL.unpack(event.event, as: Containerd_Events_SandboxCreate.self).sandboxID
+    case EventTopic.sandboxStart:
+      try TypeURL.unpack(event.event, as: Containerd_Events_SandboxStart.self).sandboxID
+    case EventTopic.sandboxExit:
+      try {
+        let exit = try TypeURL.unpack(event.event, as: Containerd_Events_SandboxExit.self)
+        return "\(exit.sandboxID) \(exit.exitStatus)"
+      }()
+    default: event.event.typeURL
+    }
   }
 
   func recordPath(_ id: String) -> String { "sandboxes/k8s.io/\(id).json" }

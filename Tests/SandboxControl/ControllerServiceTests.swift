@@ -36,8 +36,6 @@ struct ControllerServiceTests {
     let metrics = try await fixture.client.metrics(
       .with { $0.sandboxID = "pod" }, options: fixture.options)
     #expect(metrics.metrics.id == "pod")
-    _ = try await fixture.client.update(
-      .with { $0.sandboxID = "pod" }, options: fixture.options)
 
     async let waited = fixture.wait("pod")
     try await fixture.stop("pod")

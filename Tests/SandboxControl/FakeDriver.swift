@@ -16,6 +16,7 @@ final class FakeWorld: Sendable {
   struct State {
     var sandboxes: [SandboxName: Held] = [:]
     var calls: [String] = []
+    var updates: [(record: SandboxRecord, fields: [String])] = []
     /// What the next calls of a name ("create", "start", …) answer with.
     var failures: [String: SandboxControlError] = [:]
     /// Calls of these names never return.
@@ -126,7 +127,10 @@ struct FakeSandbox: DrivenSandbox {
 
   func update(
     _ record: SandboxRecord, fields: [String]
-  ) async throws(SandboxControlError) { try await world.enter("update", name) }
+  ) async throws(SandboxControlError) {
+    try await world.enter("update", name)
+    world.change { $0.updates.append((record, fields)) }
+  }
 
   func shutDown() async throws(SandboxControlError) {
     try await world.enter("shutdown", name)

@@ -210,4 +210,27 @@ struct RemoteDriverTests {
     }
     #expect(throws: SandboxControlError.self) { try resolve(order()) { $0.address = nil } }
   }
+
+  @Test("whoever attaches tasks is told the endpoint's address without this host's files")
+  func announced() throws {
+    var configuration = RemoteDriver.Configuration()
+    for (address, announced) in [
+      (
+        "grpc+tls://h:1?servername=sandbox&ca=/a.pem&cert=/c.pem&key=/k.pem&alpn=h2",
+        "grpc+tls://h:1?servername=sandbox&alpn=h2"
+      ),
+      ("grpc+tls://h:1?servername=sandbox&ca=/a.pem", "grpc+tls://h:1?servername=sandbox"),
+    ] {
+      configuration.address = address
+      let endpoint = try RemoteEndpoint(
+        try order(), configuration, driver: "vm", registry: TransportRegistry([UnixConnector()]))
+      #expect(endpoint.taskAddress == announced)
+      // As those who are told it take it.
+      #expect(throws: Never.self) {
+        try TransportAddress(parsing: endpoint.taskAddress, origin: .received)
+      }
+      // It is dialled with all of them.
+      #expect(endpoint.address.parameters.contains { $0.name == "ca" })
+    }
+  }
 }

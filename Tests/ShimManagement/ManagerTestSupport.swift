@@ -1,6 +1,7 @@
 import ContainerdClient
 import Glibc
 import Logging
+import RPCCore
 import ShimProtocol
 import ShimTestKit
 import Synchronization
@@ -18,7 +19,7 @@ struct ManagerFixture {
   /// - Parameter step: called at each step with the path of the namespace's bundles.
   init(
     limits change: (inout ShimManager.Limits) -> Void = { _ in },
-    environment: [String: String] = [:],
+    environment: [String: String] = [:], dialers: RPCDialers? = nil,
     onStep step: (@Sendable (ManagerStep, String) -> Void)? = nil
   ) throws {
     scratch = try Scratch()
@@ -32,7 +33,7 @@ struct ManagerFixture {
     change(&limits)
     let bundles = "\(scratch.state.bundles)/\(Self.namespace)"
     var configuration = ShimManager.Configuration(
-      directory: scratch.state, registry: TransportRegistry([UnixConnector()]),
+      directory: scratch.state, registry: TransportRegistry([UnixConnector()]), dialers: dialers,
       environment: ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin"], limits: limits,
       logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
       onStep: { step?($0, bundles) })

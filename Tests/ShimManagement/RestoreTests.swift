@@ -123,6 +123,54 @@ struct RestoreTests {
     await shim.die()
   }
 
+  /// The shim's first answer, whatever it is, proves that it is there: only a lost connection and a
+  /// silence do not.
+  @Test(
+    "a shim that answers with an error is there",
+    arguments: [RPCCode.notFound, .internal, .unavailable, .unknown, .deadlineExceeded])
+  func answersBadly(_ code: RPCCode) async throws {
+    let fixture = try ManagerFixture(limits: { $0.load = .seconds(5) })
+    let left = LeftBundles(fixture: fixture)
+    let shim = try fixture.shim(versions: [3], answers: ["Connect": .failure(code)])
+    try left.make("web", at: shim.path, sandbox: "pod")
+    let report = try await fixture.manager.restore()
+    let outcome = try #require(report.entries.first?.outcome)
+    // A deadline that the shim says has passed is no answer to what was asked.
+    #expect(outcome == (code == .deadlineExceeded ? .mute : .restored))
+    #expect(fixture.hasBundle("web"))
+    await left.releaseAll(report)
+    await shim.die()
+  }
+
+  @Test("restored twice it is there twice, over one connection, and nothing is cleaned up")
+  func twice() async throws {
+    let fixture = try ManagerFixture()
+    let left = LeftBundles(fixture: fixture)
+    let shim = try fixture.shim(versions: [3])
+    try left.make("web", at: shim.path, sandbox: "pod")
+    let (first, second) = (
+      try await fixture.manager.restore(), try await fixture.manager.restore()
+    )
+    #expect(first.entries.map(\.outcome) == [.restored])
+    #expect(second.entries.map(\.outcome) == [.restored])
+    #expect(shim.connections == 1)
+    await left.releaseAll(first)
+    #expect(try await second.tasks.first?.connect().shimPID != 0)
+    await left.releaseAll(second)
+    await shim.die()
+  }
+
+  @Test("what begins with a dot is what an interrupted removal left, and is none of the report")
+  func hidden() async throws {
+    let fixture = try ManagerFixture()
+    try LeftBundles(fixture: fixture).make("web", at: fixture.socket("gone.sock"))
+    try #require(mkdir(fixture.bundlePath(".half"), 0o700) == 0)
+    try #require(mkdir("\(fixture.scratch.state.bundles)/.other", 0o700) == 0)
+    let report = try await fixture.manager.restore()
+    #expect(outcomes(report) == ["web": .cleanedUp])
+    #expect(!fixture.hasBundle(".half"))
+  }
+
   @Test("a sandbox, of either kind, is never reaped for want of a process")
   func sandboxes() async throws {
     let fixture = try ManagerFixture()

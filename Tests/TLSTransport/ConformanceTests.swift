@@ -1,3 +1,4 @@
+import DispatchSupport
 import Glibc
 import TCPTransport
 import TLSTransport
@@ -22,19 +23,27 @@ import UnixTransport
     registry.register(TCPConnector())
     registry.register(TCPListenerFactory())
     registry.register(TLSLayer(client: pki.client(), server: pki.server()))
+    let place = { @Sendable () -> TransportAddress.Place in
+      beneath == .unix
+        ? .abstract(name: "hawsepipe-tls-\(UInt64.random(in: 0...UInt64.max))")
+        : .tcp(host: "127.0.0.1", port: freePort())
+    }
+    let plain = registry
     return ConformanceSubject(
       name: "tls over \(beneath)", registry: registry,
-      peer: .listener {
-        let name = "hawsepipe-tls-\(UInt64.random(in: 0...UInt64.max))"
-        return TransportAddress(
-          layers: ["tls"],
-          place: beneath == .unix
-            ? .abstract(name: name) : .tcp(host: "127.0.0.1", port: freePort()))
-      }
+      peer: .listener { TransportAddress(layers: ["tls"], place: place()) }
     ) {
       $0.phases = [.connect, .tls, .identity]
       $0.identifiesListener = { $0.tls?.dnsNames == ["build-7.example"] }
       $0.identifiesDialer = { $0.tls?.uris == ["spiffe://example.org/client"] }
+      $0.mute = {
+        // Who connects waits in its backlog, and the handshake for an answer.
+        let listener = try await plain.listen(
+          at: TransportAddress(place: place()), options: ListenOptions())
+        return ConformanceSubject.Mute(
+          address: TransportAddress(layers: ["tls"], place: listener.boundAddress.place)
+        ) { listener.close() }
+      }
     }
   }
 
@@ -64,6 +73,25 @@ import UnixTransport
   @Test("TLS conforms, over unix sockets and over tcp", arguments: checks)
   func conforms(_ beneath: Beneath, _ check: ConformanceCheck) async throws {
     try await check.run(against: try Self.subject(beneath))
+  }
+
+  @Test("A lack of descriptors is survived, and none is left behind or to other programs")
+  func exhaustion() async {
+    await besideDispatch {
+      await #expect(processExitsWith: .success) {
+        for beneath in Beneath.allCases {
+          let subject = try ConformanceTests.subject(beneath)
+          for check in ConformanceCheck.alone(for: subject) {
+            do {
+              try await check.run(against: subject)
+            } catch {
+              // As a text: the error itself would not get out of the process.
+              Issue.record("\(beneath): \(error)")
+            }
+          }
+        }
+      }
+    }
   }
 
   @Test("There are checks to run", arguments: Beneath.allCases)

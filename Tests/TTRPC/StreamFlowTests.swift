@@ -104,6 +104,53 @@ struct StreamFlowTests {
     }
   }
 
+  @Test("a reader that is slow and alone gets everything, however long its connection has no room")
+  func slowAndAlone() async throws {
+    let budget = TTRPCStreamBudget(
+      messages: .max, bytes: .max, connectionBytes: 64 << 10, grace: .seconds(1))
+    try await StreamService.serving(StreamService.server(), client: .init(streams: budget)) {
+      client in
+      let numbers = try await client.serverStreaming(
+        StreamService.count, Number(20_000), returning: Number.self, options: .init())
+      var expected: Int64 = 0
+      for try await number in numbers {
+        #expect(number.value == expected)
+        expected += 1
+        // Far more often than the grace, and in all for longer than it.
+        if expected % 200 == 0 { try await Task.sleep(for: .milliseconds(20)) }
+      }
+      #expect(expected == 20_000)
+    }
+  }
+
+  @Test("a reader that is slow holds a call beside it up for the grace, and is given up then")
+  func slowBesideCall() async throws {
+    let budget = TTRPCStreamBudget(
+      messages: .max, bytes: .max, connectionBytes: 64 << 10, grace: .milliseconds(200))
+    try await StreamService.serving(StreamService.server(), client: .init(streams: budget)) {
+      client in
+      let unread = try await client.serverStreaming(
+        StreamService.count, Number(1_000_000), returning: Number.self, options: .init())
+      let reading = Task {
+        try await failure {
+          while true {
+            _ = try await unread.next()
+            try await Task.sleep(for: .milliseconds(5))
+          }
+        }
+      }
+      try await eventually {
+        client.account.held >= 64 << 10
+      }
+      // As it is read, the answer would come after minutes.
+      let answer = try await client.unary(
+        StreamService.unary, Number(1), returning: Number.self,
+        options: .init(timeout: .seconds(30)))
+      #expect(answer.value == 2)
+      #expect(try await reading.value.reason == .overflow)
+    }
+  }
+
   @Test("when the connection's room is used up, the stream that holds most is given up")
   func fullestGoes() async throws {
     let (peer, channel) = try await RawPeer.pair()

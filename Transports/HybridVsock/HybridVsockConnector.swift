@@ -54,7 +54,8 @@ public struct HybridVsockConnector: Connector {
         let gate = ConnectionGate()
         try channel.pipeline.syncOperations.addHandlers([
           HybridVsockHandshakeHandler(
-            HybridVsockHandshake(port: port), gate: gate, failure: failure, result: result),
+            HybridVsockHandshake(port: port), gate: gate, failure: failure,
+            waitsForAnswer: monitor?.survivesLostDials != true, result: result),
           gate,
         ])
         try configure(channel)

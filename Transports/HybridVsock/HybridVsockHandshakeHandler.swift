@@ -7,10 +7,19 @@ internal import TransportCore
 
 /// Carries out a ``HybridVsockHandshake`` in front of a ``ConnectionGate``, which it opens when the
 /// VMM has agreed. It takes the reply's line and not a byte more: what came with it goes on.
-final class HybridVsockHandshakeHandler: ChannelInboundHandler, RemovableChannelHandler {
+///
+/// A dial that is given up while the VMM has the line and has not answered it is closed when the answer
+/// has come: vhost-device-vsock up to 0.3.0 fails to write to who is gone, and gives up the guest's whole
+/// device for it.
+final class HybridVsockHandshakeHandler: ChannelDuplexHandler, RemovableChannelHandler {
   typealias InboundIn = ByteBuffer
   typealias InboundOut = ByteBuffer
+  typealias OutboundIn = ByteBuffer
   typealias OutboundOut = ByteBuffer
+
+  /// How long an answer is waited for that nobody wants any more. A VMM with a guest that listens takes
+  /// a millisecond, Firecracker's 2 s where there is none.
+  static let patience = TimeAmount.seconds(2)
 
   private var handshake: HybridVsockHandshake
   private let gate: ConnectionGate
@@ -18,12 +27,20 @@ final class HybridVsockHandshakeHandler: ChannelInboundHandler, RemovableChannel
   private let result: EventLoopPromise<UInt32>
   /// Whether the line was written.
   private var isSaid = false
+  /// Whether the connection is to be closed when the VMM has answered, and whom that is told.
+  private var isGivenUp = false
+  private var closing: EventLoopPromise<Void>?
+  private var timer: Scheduled<Void>?
+  private let waitsForAnswer: Bool
 
-  /// - Parameter result: gets the assigned port or an `AttemptFailure`, whatever happens.
+  /// - Parameters:
+  ///   - waitsForAnswer: whether a dial that is given up is closed only behind the VMM's answer.
+  ///   - result: gets the assigned port or an `AttemptFailure`, whatever happens.
   init(
     _ handshake: HybridVsockHandshake, gate: ConnectionGate, failure: HybridVsockFailure,
-    result: EventLoopPromise<UInt32>
+    waitsForAnswer: Bool, result: EventLoopPromise<UInt32>
   ) {
+    self.waitsForAnswer = waitsForAnswer
     self.handshake = handshake
     self.gate = gate
     self.failure = failure
@@ -78,9 +95,41 @@ final class HybridVsockHandshakeHandler: ChannelInboundHandler, RemovableChannel
     context.fireChannelInactive()
   }
 
-  func handlerRemoved(context: ChannelHandlerContext) { end(nil, context) }
+  func handlerRemoved(context: ChannelHandlerContext) {
+    timer?.cancel()
+    end(nil, context)
+    closing?.succeed(())
+    closing = nil
+  }
+
+  // MARK: Giving up
+
+  func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+    guard waitsForAnswer, mode == .all, isSaid, !handshake.isFinished, context.channel.isActive
+    else {
+      return context.close(mode: mode, promise: promise)
+    }
+    if let promise {
+      if let closing { closing.futureResult.cascade(to: promise) } else { closing = promise }
+    }
+    guard !isGivenUp else { return }
+    isGivenUp = true
+    result.fail(HybridVsockFailure.cancelled(port: failure.port))
+    let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+    timer = context.eventLoop.scheduleTask(in: Self.patience) {
+      let (handler, context) = bound.value
+      handler.close(context)
+    }
+  }
+
+  private func close(_ context: ChannelHandlerContext) {
+    let promise = closing
+    closing = nil
+    context.close(promise: promise)
+  }
 
   private func establish(_ port: UInt32, rest: ByteBuffer, _ context: ChannelHandlerContext) {
+    guard !isGivenUp else { return close(context) }
     result.succeed(port)
     gate.open()
     if rest.readableBytes > 0 { context.fireChannelRead(wrapInboundOut(rest)) }
@@ -96,7 +145,9 @@ final class HybridVsockHandshakeHandler: ChannelInboundHandler, RemovableChannel
   private func fail(
     _ fault: HybridVsockHandshake.Fault, _ reply: ByteBuffer?, _ context: ChannelHandlerContext
   ) {
-    result.fail(failure.handshake(fault, reply: reply.map { Array($0.readableBytesView) } ?? []))
-    context.close(promise: nil)
+    if !isGivenUp {
+      result.fail(failure.handshake(fault, reply: reply.map { Array($0.readableBytesView) } ?? []))
+    }
+    close(context)
   }
 }

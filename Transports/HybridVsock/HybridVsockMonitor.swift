@@ -15,4 +15,7 @@ public enum HybridVsockMonitor: String, Sendable, Hashable, CaseIterable {
   /// Whether one direction can be closed alone. Firecracker and Dragonball tell the guest that both
   /// are; vhost-device-vsock drops what is under way. What is not known is taken for that.
   var carriesHalfClose: Bool { self == .cloudHypervisor }
+
+  /// Whether nothing is lost but the dial when it is given up before it is answered.
+  var survivesLostDials: Bool { self != .vhostDeviceVsock }
 }

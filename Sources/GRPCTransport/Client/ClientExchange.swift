@@ -137,7 +137,8 @@
         reason: .connectionClosed, cause: cause ?? link.signals.error)
     }
 
-    /// A call that failed before anything of it was sent: making it again is safe.
+    /// A call that failed before anything of it was sent, or that the peer says it has not begun with:
+    /// making it again is safe.
     struct NeverSent: Error, CustomStringConvertible {
       var cause: (any Error)?
       var description: String { cause.map { "\($0)" } ?? "nothing of the call was sent" }
@@ -149,13 +150,17 @@
 
     /// What the library makes up when a stream ends without a status, in its own words: nothing else
     /// tells it from a peer that answers Unavailable.
-    private static let madeUp: Set<String> = [
-      "Stream unexpectedly closed.", "Stream unexpectedly closed with error.",
-    ]
+    private static let madeUp: Set<String> = ["Stream unexpectedly closed.", madeUpOfError]
+    private static let madeUpOfError = "Stream unexpectedly closed with error."
 
     func failure(_ status: Status, _ trailers: Metadata) -> RPCError {
       if status.code == .unavailable, trailers.isEmpty, Self.madeUp.contains(status.message) {
-        return lost(nil)
+        // LeavingGuard ends a call so, and a GOAWAY that names an earlier call as its last the later
+        // ones, which were not begun with (RFC 9113, 6.8). The connection's own end does not.
+        let isPassedOver =
+          status.message == Self.madeUpOfError && link.signals.isLeaving
+          && link.signals.error == nil
+        return isPassedOver ? neverSent(nil) : lost(nil)
       }
       if status.code == .internalError, trailers.isEmpty,
         status.message.hasPrefix("Failed to decode message")
@@ -169,8 +174,11 @@
       if status.code == .unavailable, trailers.isEmpty,
         let code = RPCCode(resetIn: status.message)
       {
+        // A stream that was refused was not begun with (RFC 9113, 8.7).
+        let isRefused = status.message.contains("(0x7:")
         return RPCError(
-          code: code, message: "\(method): the peer reset the call: \(status.message)")
+          code: code, message: "\(method): the peer reset the call: \(status.message)",
+          cause: isRefused ? NeverSent(cause: nil) : nil)
       }
       return RPCError(status, trailers)
     }

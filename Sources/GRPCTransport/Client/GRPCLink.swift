@@ -80,7 +80,7 @@
       let ready = channel.eventLoop.makePromise(of: Void.self)
       let transport: Transport
       do {
-        transport = try await .wrapping(config: config(options, connection)) { configure in
+        transport = try await .wrapping(config: config(options, connection, signals)) { configure in
           try await channel.eventLoop.flatSubmit {
             do {
               let pipeline = channel.pipeline.syncOperations
@@ -143,7 +143,7 @@
     }
 
     private static func config(
-      _ options: GRPCClientOptions, _ connection: Connection
+      _ options: GRPCClientOptions, _ connection: Connection, _ signals: LinkSignals
     ) -> Transport.Config {
       .defaults { config in
         config.http2.authority = options.authority ?? connection.address.authority
@@ -152,6 +152,11 @@
         config.connection.flushCoalescing = nil
         config.connection.keepalive = options.keepalive.map {
           .init(time: $0.time, timeout: $0.timeout, allowWithoutCalls: $0.withoutCalls)
+        }
+        config.channelDebuggingCallbacks.onCreateHTTP2Stream = { stream in
+          stream.eventLoop.makeCompletedFuture {
+            try stream.pipeline.syncOperations.addHandler(LeavingGuard(signals), position: .first)
+          }
         }
       }
     }

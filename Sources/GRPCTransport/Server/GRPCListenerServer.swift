@@ -115,7 +115,12 @@
         return
       }
       // TLS without an agreement on `h2` is not gRPC's (RFC 9113, 3.3).
-      if let tls = connection.peer.tls, tls.alpn != "h2" { return }
+      if let tls = connection.peer.tls, tls.alpn != "h2" {
+        configuration.logger?.notice(
+          "A client was hung up on: it did not agree on h2 (ALPN), which gRPC needs with TLS",
+          metadata: ["peer": "\(connection.peer)"])
+        return
+      }
       let calls = ServerCalls(
         methods: methods, connection: connection, link: link,
         maximumMessageBytes: configuration.maximumMessageBytes)

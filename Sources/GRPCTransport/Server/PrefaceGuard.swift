@@ -1,6 +1,7 @@
 #if GRPC
   internal import Logging
   internal import NIOCore
+  internal import RPCCore
 
   /// Lets a client through when it has said what clients of HTTP/2 say first (RFC 9113, 3.4), and
   /// closes the connection of one that says something else, or nothing for too long.
@@ -57,18 +58,12 @@
 
     /// What a client that does not begin HTTP/2 looks like.
     static func description(of first: [UInt8]) -> String {
-      // ttrpc: length (4 bytes, at most 4 MiB), stream (4), type (1: request).
-      if first.count >= 9, first[0] == 0, first[1] <= 0x40, first[8] == 1 {
-        return "speaks ttrpc, not gRPC: its address has to begin with grpc+"
+      switch FirstBytes(first) {
+      case .ttrpc: "speaks ttrpc, not gRPC: its address has to begin with grpc+"
+      case .tls: "speaks TLS, and this address is without"
+      case .http1: "speaks HTTP/1, not gRPC (which is HTTP/2)"
+      case .http2, nil: "does not begin with the preface of HTTP/2"
       }
-      if first.count >= 2, first[0] == 0x16, first[1] == 3 {
-        return "speaks TLS, and this address is without"
-      }
-      let methods = ["GET ", "POST ", "PUT ", "HEAD ", "OPTIONS ", "CONNECT ", "DELETE "]
-      if methods.contains(where: { first.starts(with: $0.utf8) }) {
-        return "speaks HTTP/1, not gRPC (which is HTTP/2)"
-      }
-      return "does not begin with the preface of HTTP/2"
     }
   }
 #endif

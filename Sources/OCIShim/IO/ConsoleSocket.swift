@@ -6,15 +6,17 @@ internal import LinuxSystem
 /// one descriptor in it (runc's `--console-socket`).
 ///
 /// It lives in a directory of its own, which only this user can enter, and both are gone when it is.
+/// The bundle's path may be longer than a socket's may be; so the directory is elsewhere, and has a
+/// name by which the bundle's `delete` finds it when the shim was killed.
 struct ConsoleSocket: ~Copyable {
   private let directory: String
   let path: String
   private let listener: OwnedDescriptor
 
-  init() throws(SystemError) {
-    let parent = getenv("XDG_RUNTIME_DIR").map { String(cString: $0) } ?? "/tmp"
-    var template = Array("\(parent)/hawse-pty-XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else { throw .last("mkdtemp", parent) }
+  /// - Parameter bundle: that of the container whose terminal it is for.
+  init(bundle: String) throws(SystemError) {
+    var template = Array("\(Self.parent)/\(Self.prefix(bundle))XXXXXX".utf8CString)
+    guard mkdtemp(&template) != nil else { throw .last("mkdtemp", Self.parent) }
     let directory = String(
       decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
     let path = "\(directory)/s"
@@ -32,6 +34,37 @@ struct ConsoleSocket: ~Copyable {
   deinit {
     unlink(path)
     rmdir(directory)
+  }
+
+  /// The process that made them is gone: nobody else removes its sockets.
+  static func removeLeft(of bundle: String) {
+    // No directory, nothing left in it.
+    guard let parent = try? OwnedDescriptor(opening: Self.parent, O_RDONLY | O_DIRECTORY),
+      let names = try? parent.names()
+    else { return }
+    let prefix = prefix(bundle)
+    for name in names where name.hasPrefix(prefix) {
+      // Somebody else's of that name is neither entered nor removed by its owner's leave alone.
+      var status = stat()
+      let directory = "\(Self.parent)/\(name)"
+      guard lstat(directory, &status) == 0, status.st_mode & S_IFMT == S_IFDIR,
+        status.st_uid == geteuid()
+      else { continue }
+      unlink("\(directory)/s")
+      rmdir(directory)
+    }
+  }
+
+  private static var parent: String {
+    getenv("XDG_RUNTIME_DIR").map { String(cString: $0) } ?? "/tmp"
+  }
+
+  private static func prefix(_ bundle: String) -> String {
+    // FNV-1a: short, and the same in the process that cleans up.
+    let hash = bundle.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) {
+      ($0 ^ UInt64($1)) &* 0x100_0000_01b3
+    }
+    return "hawse-pty-\(String(hash, radix: 36))-"
   }
 
   private static func listen(_ path: String) throws(SystemError) -> OwnedDescriptor {

@@ -25,13 +25,13 @@ final class ProcessIO: ProcessStreams {
   /// Opens the streams. It blocks for as long as the disk takes, and for no other end of a fifo.
   ///
   /// - Parameter owner: whom the fifos are given to, where it is not root: the user namespace's
-  ///   root, which may open `/dev/stdout` again.
+  ///   root, which may open `/dev/stdin` and `/dev/stdout` again.
   init(
     stdin: StdioTarget, stdout: StdioTarget, stderr: StdioTarget, owner: (uid: UInt32, gid: UInt32)
   ) throws(OCIShimError) {
     var state = State()
     do throws(SystemError) {
-      try Self.openInput(stdin, &state)
+      try Self.openInput(stdin, owner, &state)
       try Self.openOutput(stdout, 1, owner, &state)
       if stderr == stdout, let shared = state.process[1] {
         state.process[2] = shared
@@ -80,7 +80,7 @@ final class ProcessIO: ProcessStreams {
   }
 
   private static func openInput(
-    _ target: StdioTarget, _ state: inout State
+    _ target: StdioTarget, _ owner: (uid: UInt32, gid: UInt32), _ state: inout State
   ) throws(SystemError) {
     switch target {
     case .null, .logger: return
@@ -88,6 +88,7 @@ final class ProcessIO: ProcessStreams {
       // Not waiting for a writer; and held open by one of our own from here on.
       let reader = try OwnedDescriptor(opening: path, O_RDONLY | O_NONBLOCK | O_NOCTTY)
       if try reader.status().st_mode & S_IFMT == S_IFIFO {
+        try give(reader, path, to: owner)
         state.stdin = SharedDescriptor(
           try OwnedDescriptor(opening: path, O_WRONLY | O_NONBLOCK | O_NOCTTY))
       }
@@ -118,16 +119,19 @@ final class ProcessIO: ProcessStreams {
       // The reading end first: with it there, opening the other one waits for nobody.
       let reader = try OwnedDescriptor(opening: path, O_RDONLY | O_NONBLOCK | O_NOCTTY)
       let writer = try OwnedDescriptor(opening: path, O_WRONLY | O_NONBLOCK | O_NOCTTY)
-      if owner.uid != 0 || owner.gid != 0,
-        fchown(writer.number, owner.uid, owner.gid) != 0
-      {
-        throw .last("fchown", path)
-      }
+      try give(writer, path, to: owner)
       try makeBlocking(writer, path)
       state.readers.append(SharedDescriptor(reader))
       state.writers.append(SharedDescriptor(try OwnedDescriptor(duplicating: writer.number)))
       state.process[number] = SharedDescriptor(writer)
     }
+  }
+
+  private static func give(
+    _ fifo: borrowing OwnedDescriptor, _ path: String, to owner: (uid: UInt32, gid: UInt32)
+  ) throws(SystemError) {
+    guard owner.uid != 0 || owner.gid != 0 else { return }
+    guard fchown(fifo.number, owner.uid, owner.gid) == 0 else { throw .last("fchown", path) }
   }
 
   private static func makeBlocking(

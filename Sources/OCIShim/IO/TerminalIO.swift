@@ -30,14 +30,15 @@ final class TerminalIO: ProcessStreams {
   private let socket: Mutex<Socket?>
   private let state = Mutex(State())
 
+  /// - Parameter bundle: that of the process's container.
   init(
-    stdin: StdioTarget, stdout: StdioTarget, logger: BinaryLogger? = nil
+    stdin: StdioTarget, stdout: StdioTarget, bundle: String, logger: BinaryLogger? = nil
   ) throws(OCIShimError) {
     self.stdin = stdin
     self.stdout = stdout
     binary = logger
     do throws(SystemError) {
-      let console = try ConsoleSocket()
+      let console = try ConsoleSocket(bundle: bundle)
       path = console.path
       socket = Mutex(Socket(console))
     } catch {

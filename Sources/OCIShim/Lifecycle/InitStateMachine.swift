@@ -15,7 +15,7 @@ struct InitStateMachine: Hashable, Sendable {
     case stopped
     case deleted
 
-    fileprivate var word: String {
+    var word: String {
       switch self {
       case .created, .createdFromCheckpoint: "created"
       case .running: "running"

@@ -11,14 +11,24 @@ struct DeadContainer {
   /// That of a container that this very clean-up killed.
   static let killedStatus: UInt32 = 128 + 9
 
-  private let request: ShimDeleteRequest
-  private let journal: Journal
-  private let say: (String) -> Void
+  /// A daemon waits 5 s for all of `delete`, and what hangs is the runtime.
+  private static let runtimeLimit = Duration.milliseconds(2500)
 
-  /// - Parameter say: where it is told what the answer has no field for. The daemon takes what
-  ///   `delete` prints to its error output into its own log.
-  init(_ request: ShimDeleteRequest, say: @escaping (String) -> Void = Self.sayOnStandardError) {
+  private let request: ShimDeleteRequest
+  private let wasKilled: Bool
+  private let journal: Journal
+  private let say: @Sendable (String) -> Void
+
+  /// - Parameters:
+  ///   - wasKilled: whether ``kill(bundle:)`` has just killed it.
+  ///   - say: where it is told what the answer has no field for. The daemon takes what `delete` prints
+  ///     to its error output into its own log.
+  init(
+    _ request: ShimDeleteRequest, wasKilled: Bool = false,
+    say: @escaping @Sendable (String) -> Void = Self.sayOnStandardError
+  ) {
     self.request = request
+    self.wasKilled = wasKilled
     self.say = say
     journal = Journal(bundle: request.bundle)
   }
@@ -28,26 +38,44 @@ struct DeadContainer {
   ///
   /// It may be run again, and with a bundle that is half gone.
   ///
-  /// - Throws: `.damagedState` for a journal that cannot be read, when all is cleaned up that can be
-  ///   without it; what the runtime or an unmount throws.
+  /// - Throws: what the runtime or an unmount throws; `.damagedState` for a journal that cannot be
+  ///   read. Each only when all is cleaned up that can be without it.
   func cleanUp() async throws -> TaskEnd {
     let record = Result { () throws(OCIShimError) in try journal.read() }
     let known = try? record.get()  // The error is thrown in the end.
-    let ranUntilNow = known?.initProcess.map(Self.isAlive) ?? false
+    let ranUntilNow = wasKilled || known?.initProcess.map(Self.isAlive) ?? false
+    var failure: (any Error)?
+    var options = known?.options ?? RuntimeOptions()
+    options.commandTimeout = min(options.commandTimeout, Self.runtimeLimit)
     let runtime = OCIRuntime(
-      options: known?.options ?? RuntimeOptions(), namespace: request.namespace,
+      options: options, namespace: request.namespace,
       directory: access(request.bundle, W_OK) == 0 ? request.bundle : "/tmp")
     do throws(OCIShimError) {
       try await runtime.run(.delete(id: request.id, force: true))
     } catch {
-      // Gone is what it should be.
-      if error.code != .processGone { throw error }
+      // Gone is what it should be. All else may be removed without the runtime.
+      if error.code != .processGone { failure = error }
     }
     if let process = known?.initProcess { await end(process) }
     await CgroupRemains.remove(bundle: request.bundle)
     await endLoggers(known)
-    try await BundleMounts().unmount(bundle: request.bundle)
+    ConsoleSocket.removeLeft(of: request.bundle)
+    do { try await BundleMounts().unmount(bundle: request.bundle) } catch {
+      failure = failure ?? error
+    }
+    if let failure { throw failure }
     return answer(JournalVerdict(try record.get(), bundle: request.bundle), ranUntilNow)
+  }
+
+  /// Kills the process that a bundle's journal has for its init, and waits for nothing.
+  ///
+  /// - Returns: whether it ran until now.
+  static func kill(bundle: String) -> Bool {
+    // Without a journal that can be read, the runtime alone knows it.
+    guard let process = (try? Journal(bundle: bundle).read())?.initProcess,
+      let startTime = process.startTime
+    else { return false }
+    return ProcessIdentity(pid: process.pid, startTime: startTime).signal(SIGKILL)
   }
 
   private func answer(_ verdict: JournalVerdict, _ ranUntilNow: Bool) -> TaskEnd {
@@ -90,7 +118,7 @@ struct DeadContainer {
     return ProcessIdentity(pid: process.pid, startTime: startTime).isAlive
   }
 
-  static func sayOnStandardError(_ text: String) {
+  @Sendable static func sayOnStandardError(_ text: String) {
     let line = Array("containerd-shim-hawsepipe-v1: \(text)\n".utf8)
     // Whoever reads it may be gone, and then it is told to nobody.
     _ = line.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }

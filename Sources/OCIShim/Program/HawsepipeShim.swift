@@ -1,9 +1,10 @@
 internal import ContainerdAPI
+internal import FoundationEssentials  // For Data, which is what SwiftProtobuf keeps bytes in.
 internal import Glibc
 internal import Logging
 internal import ProcessSupervision
 public import ShimKit
-internal import SwiftProtobuf
+public import SwiftProtobuf
 internal import TransportCore
 
 /// The shim `io.containerd.hawsepipe.v1`: containers by runc or crun, one process for each pod.
@@ -85,6 +86,13 @@ public struct HawsepipeShim: Shim {
     sandboxes.refuseShutDown { tasks.hasContainers }
     services.registerTask(tasks)
     sandboxes.register(on: &services)
+    context.describeState {
+      """
+      \(sandboxes.stateDescription)
+      \(tasks.stateDescription)
+      events that wait for the daemon: \(events.waiting), given up: \(events.dropped)
+      """
+    }
     context.shutdown.onShutdown("tasks and events") {
       await tasks.close()
       let left = await events.drain(within: .seconds(5))
@@ -96,7 +104,33 @@ public struct HawsepipeShim: Shim {
   }
 
   public func delete(_ request: ShimDeleteRequest) async throws -> TaskEnd {
+    async let end = DeadContainer(request).cleanUp()
     await DeadPod(request: request).endContainers()
-    return try await DeadContainer(request).cleanUp()
+    return try await end
   }
+
+  /// With the features of the runtime that the options name, as JSON: a daemon that is to map ids of
+  /// mounts asks for them first.
+  ///
+  /// - Throws: `invalidOptions`, `runtimeNotFound`.
+  public func info(_ options: Google_Protobuf_Any?) async throws -> ShimInfo {
+    let runtime = OCIRuntime(
+      options: try RuntimeOptions(options), namespace: "default", directory: "/tmp")
+    var info = ShimInfo(options: options)
+    do throws(OCIShimError) {
+      var features = Google_Protobuf_Any()
+      features.typeURL = Self.featuresType
+      features.value = Data(try await runtime.run(.features))
+      info.features = features
+    } catch {
+      // Older runtimes have no such command, and work all the same.
+      guard error.code != .runtimeNotFound else { throw error }
+      DeadContainer.sayOnStandardError("the runtime's features are not known: \(error)")
+    }
+    return info
+  }
+
+  /// As containerd names what is Go's own and no protobuf message.
+  private static let featuresType =
+    "types.containerd.io/opencontainers/runtime-spec/1/features/Features"
 }

@@ -4,12 +4,9 @@ extension OCIShimError {
   /// The error of a `checkpoint` or `restore`, with what CRIU itself says of it: the runtime's own
   /// words name a log file, or that there is no CRIU.
   ///
-  /// - Parameters:
-  ///   - workPath: where CRIU logs.
-  ///   - log: `dump.log` or `restore.log`.
-  func explainedByCRIU(workPath: String, log: String) -> OCIShimError {
+  /// - Parameter path: of CRIU's log, where there is one.
+  func explainedByCRIU(log path: String) -> OCIShimError {
     var error = self
-    let path = "\(workPath)/\(log)"
     // No log, no words of CRIU's.
     if let file = try? OwnedDescriptor(opening: path, 0),
       let bytes = try? file.read(atMost: 1 << 20)

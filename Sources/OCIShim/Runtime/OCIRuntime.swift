@@ -12,7 +12,7 @@ internal import Synchronization
 /// time, behind which the runtime is killed and named; and an environment without `NOTIFY_SOCKET`,
 /// which would have the runtime speak to the daemon's service manager.
 struct OCIRuntime: Sendable {
-  let options: RuntimeOptions
+  var options: RuntimeOptions
   let namespace: String
   /// Where the log files of calls go: the bundle.
   let directory: String
@@ -60,9 +60,15 @@ struct OCIRuntime: Sendable {
     throw failure(operation, ended, log: log)
   }
 
+  /// Daemons ask for the processes of what they restore, and take no answer within 5 s for a dead
+  /// shim.
+  private static let processesLimit = Duration.seconds(4)
+
   /// The processes of a container.
   func processes(of id: String) async throws(OCIShimError) -> [Int32] {
-    let printed = try await run(.processes(id: id))
+    var prompt = self
+    prompt.options.commandTimeout = min(options.commandTimeout, Self.processesLimit)
+    let printed = try await prompt.run(.processes(id: id))
     let value: JSONValue
     do throws(JSONFault) {
       value = try JSONValue(parsing: printed)

@@ -53,17 +53,49 @@ struct DeadPod {
     return String(decoding: sandbox, as: UTF8.self) == id
   }
 
-  /// Ends what is left of them. What cannot be ended is said, and hinders nothing else.
-  func endContainers(say: @escaping (String) -> Void = DeadContainer.sayOnStandardError) async {
-    for container in containers {
-      var request = request
-      request.id = container.id
-      request.bundle = container.bundle
-      do {
-        _ = try await DeadContainer(request, say: say).cleanUp()
-      } catch {
-        say("container \(container.id) of sandbox \(self.request.id) may be left: \(error)")
+  /// How many are cleaned up at a time: runtimes are run for them.
+  private static let width = 8
+  /// A daemon waits 5 s for all of `delete`.
+  static let limit = Duration.seconds(3)
+
+  /// Ends what is left of them: their processes first of all, and then what they have left, of several
+  /// at a time. What cannot be ended, or not in time, is said and hinders nothing else.
+  func endContainers(
+    within limit: Duration = limit,
+    say: @escaping @Sendable (String) -> Void = DeadContainer.sayOnStandardError
+  ) async {
+    let deadline = ContinuousClock.now + limit
+    var waiting = containers.map {
+      (id: $0.id, bundle: $0.bundle, wasKilled: DeadContainer.kill(bundle: $0.bundle))
+    }[...]
+    await withTaskGroup(of: Void.self) { group in
+      for container in waiting.prefix(Self.width) {
+        group.addTask { await end(container, say: say) }
       }
+      waiting = waiting.dropFirst(Self.width)
+      while await group.next() != nil {
+        guard ContinuousClock.now < deadline, let container = waiting.popFirst() else { continue }
+        group.addTask { await end(container, say: say) }
+      }
+    }
+    guard !waiting.isEmpty else { return }
+    let names = waiting.prefix(10).map(\.id).joined(separator: ", ")
+    say(
+      "there was no time to clean up after \(waiting.count) containers of sandbox \(request.id), whose "
+        + "processes are killed: \(names)\(waiting.count > 10 ? ", …" : "")")
+  }
+
+  private func end(
+    _ container: (id: String, bundle: String, wasKilled: Bool),
+    say: @escaping @Sendable (String) -> Void
+  ) async {
+    var request = request
+    request.id = container.id
+    request.bundle = container.bundle
+    do {
+      _ = try await DeadContainer(request, wasKilled: container.wasKilled, say: say).cleanUp()
+    } catch {
+      say("container \(container.id) of sandbox \(self.request.id) may be left: \(error)")
     }
   }
 }

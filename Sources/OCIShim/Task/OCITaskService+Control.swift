@@ -4,7 +4,9 @@ internal import SwiftProtobuf
 internal import Synchronization
 internal import ContainerdAPI
 internal import FoundationEssentials  // For Data, which is what SwiftProtobuf keeps bytes in.
+internal import Glibc
 internal import JSON
+internal import LinuxSystem
 internal import RPCCore
 
 /// Pause, Resume, Checkpoint, Update, Pids.
@@ -57,8 +59,8 @@ extension OCITaskService {
     }
     var checkpoint = RuntimeOperation.Checkpoint()
     checkpoint.imagePath = request.path.isEmpty ? options.imagePath : request.path
-    checkpoint.workPath =
-      options.workPath.isEmpty ? "\(container.bundle)/criu-work" : options.workPath
+    let isOwnWork = options.workPath.isEmpty
+    checkpoint.workPath = isOwnWork ? "\(container.bundle)/criu-work" : options.workPath
     checkpoint.openTCP = options.openTcp
     checkpoint.externalUnixSockets = options.externalUnixSockets
     checkpoint.terminal = options.terminal
@@ -71,8 +73,36 @@ extension OCITaskService {
       do throws(OCIShimError) {
         try await container.runtime.run(.checkpoint(id: container.id, taken))
       } catch {
-        throw error.explainedByCRIU(workPath: taken.workPath, log: "dump.log")
+        guard isOwnWork else {
+          throw error.explainedByCRIU(log: "\(taken.workPath)/dump.log")
+        }
+        // Kept where it is not in the way of the next attempt's; without one, CRIU said nothing.
+        let kept = "\(container.bundle)/criu-dump.log"
+        unlink(kept)
+        _ = rename("\(taken.workPath)/dump.log", kept)
+        await self.removeWork(taken.workPath)
+        throw error.explainedByCRIU(log: kept)
       }
+      if isOwnWork { await self.removeWork(taken.workPath) }
+      var event = Containerd_Events_TaskCheckpointed()
+      event.containerID = container.id
+      event.checkpoint = taken.imagePath
+      self.events.publish(event, topic: EventTopic.taskCheckpointed)
+    }
+  }
+
+  /// What CRIU needed while it worked: files, in one directory.
+  private func removeWork(_ path: String) async {
+    // A service that is closed meanwhile leaves it to `delete`, as all of the bundle.
+    try? await journalThread.runIfActive {
+      // No directory, no work.
+      guard let directory = try? OwnedDescriptor(opening: path, O_RDONLY | O_DIRECTORY) else {
+        return
+      }
+      for name in try directory.names() { unlink("\(path)/\(name)") }
+      guard rmdir(path) != 0 else { return }
+      self.logger.warning(
+        "CRIU's work cannot be removed", metadata: ["path": "\(path)", "errno": "\(errno)"])
     }
   }
 

@@ -95,7 +95,9 @@ extension OCITaskService {
     let namespace = configuration.namespace
     let attached = configuration.attached
     let container = try await journalThread.runIfActive {
-      let io = try Self.openStreams(record.stdio, options, id: request.id, namespace)
+      let spec = ContainerConfiguration(bundle: request.bundle)
+      let io = try Self.openStreams(
+        record.stdio, options, spec, id: request.id, namespace, bundle: request.bundle)
       let isAttached = AttachedContainers.isAttached(request.bundle)
       do {
         if isAttached { try attached?.note(record, bundle: request.bundle) }
@@ -107,8 +109,8 @@ extension OCITaskService {
       return TaskContainer(
         id: request.id, bundle: request.bundle,
         runtime: OCIRuntime(options: options, namespace: namespace, directory: request.bundle),
-        checkpoint: request.checkpoint,
-        hasOwnPIDNamespace: Self.hasOwnPIDNamespace(bundle: request.bundle),
+        checkpoint: request.checkpoint, parentCheckpoint: request.parentCheckpoint,
+        configuration: spec,
         hasMounts: record.hasMounts, isAttached: isAttached, io: io, journal: record)
     }
     return container
@@ -286,6 +288,7 @@ extension OCITaskService {
   private func restore(_ container: TaskContainer) async throws -> JournalRecord.Process {
     var checkpoint = RuntimeOperation.Checkpoint()
     checkpoint.imagePath = container.checkpoint
+    checkpoint.parentPath = container.parentCheckpoint
     let options = container.runtime.options
     checkpoint.workPath =
       options.criuWorkPath.isEmpty ? "\(container.bundle)/criu-work" : options.criuWorkPath
@@ -298,7 +301,7 @@ extension OCITaskService {
           id: container.id, bundle: container.bundle, pidFile: pidFile, consoleSocket: $0, taken)
       }
     } catch let error as OCIShimError {
-      throw error.explainedByCRIU(workPath: taken.workPath, log: "restore.log")
+      throw error.explainedByCRIU(log: "\(taken.workPath)/restore.log")
     }
   }
 
@@ -306,36 +309,31 @@ extension OCITaskService {
 
   /// - Parameter id: the container's, or the exec's: whose streams they are.
   static func openStreams(
-    _ stdio: JournalRecord.Stdio, _ options: RuntimeOptions, id: String, _ namespace: String
+    _ stdio: JournalRecord.Stdio, _ options: RuntimeOptions,
+    _ configuration: ContainerConfiguration,
+    id: String, _ namespace: String, bundle: String
   ) throws(OCIShimError) -> any ProcessStreams {
     let stdin = try StdioTarget(stdio.stdin)
     let stdout = try StdioTarget(stdio.stdout)
     if case .logger(let uri) = stdout {
       let logger = try BinaryLogger(uri, id: id, namespace: namespace)
       return stdio.terminal
-        ? try TerminalIO(stdin: stdin, stdout: stdout, logger: logger)
+        ? try TerminalIO(stdin: stdin, stdout: stdout, bundle: bundle, logger: logger)
         : try LoggedIO(stdin: stdin, logger: logger)
     }
-    if stdio.terminal { return try TerminalIO(stdin: stdin, stdout: stdout) }
+    if stdio.terminal { return try TerminalIO(stdin: stdin, stdout: stdout, bundle: bundle) }
     let stderr = try StdioTarget(stdio.stderr)
     for other in [stdin, stderr] {
       guard case .logger = other else { continue }
       throw OCIShimError(
         code: .invalidOptions, message: "a logger takes both outputs, and is named as stdout alone")
     }
-    return try ProcessIO(
-      stdin: stdin, stdout: stdout, stderr: stderr, owner: (uid: options.ioUid, gid: options.ioGid))
-  }
-
-  /// Whether the bundle's configuration asks for a PID namespace that is made for the container. One
-  /// that cannot be read asks for nothing: then all that is left is killed, which harms nobody.
-  static func hasOwnPIDNamespace(bundle: String) -> Bool {
-    guard
-      let bytes = try? BundleFiles(path: bundle).read("config.json", limit: 16 << 20),
-      let spec = try? JSONValue(parsing: bytes),
-      let namespaces = spec["linux", "namespaces"]?.array
-    else { return false }
-    return namespaces.contains { $0["type"]?.string == "pid" && ($0["path"]?.string ?? "").isEmpty }
+    // The options are the client's own word.
+    let owner = (
+      uid: options.ioUid == 0 ? configuration.rootUid : options.ioUid,
+      gid: options.ioGid == 0 ? configuration.rootGid : options.ioGid
+    )
+    return try ProcessIO(stdin: stdin, stdout: stdout, stderr: stderr, owner: owner)
   }
 }
 

@@ -10,6 +10,8 @@ internal import RPCCore
 /// Delete and Kill.
 extension OCITaskService {
   static let rememberedDeletes = 1024
+  /// Of each container.
+  static let rememberedExecDeletes = 16
 
   func deleteContainer(_ id: String) async throws -> Containerd_Task_V3_DeleteResponse {
     let container: TaskContainer
@@ -120,28 +122,49 @@ extension OCITaskService {
   func deleteExec(
     _ container: TaskContainer, _ exec: String
   ) async throws -> Containerd_Task_V3_DeleteResponse {
-    try container.checkExec(exec, .delete)
-    let process = try container.state.withLock { state throws(RPCError) in
-      guard let process = state.execs[exec] else { throw TaskContainer.noExec(exec) }
+    let deletion = try container.state.withLock { state throws(RPCError) in
+      guard let process = state.execs[exec] else {
+        guard let answer = state.deletedExecs.last(where: { $0.id == exec })?.response else {
+          throw TaskContainer.noExec(exec)
+        }
+        return Task { () async throws in answer }
+      }
+      if let deletion = process.deletion { return deletion }
+      do throws(LifecycleRefusal) { try process.machine.check(.delete) } catch {
+        throw error.rpcError
+      }
       guard !process.isStarting else {
         throw RPCError(code: .unknown, message: "cannot delete a process that is being started")
       }
       state.execs[exec]?.machine.apply(.delete)
-      return process
+      let deletion = Task { try await self.carryOutDelete(of: exec, process, container) }
+      state.execs[exec]?.deletion = deletion
+      return deletion
     }
+    return try await deletion.value
+  }
+
+  private func carryOutDelete(
+    of exec: String, _ process: TaskContainer.Exec, _ container: TaskContainer
+  ) async throws -> Containerd_Task_V3_DeleteResponse {
     await process.io?.drain()
     process.io?.close()
     process.promise.resolve(process.end)
     unlink("\(container.bundle)/\(exec).pid")
-    container.state.withLock { $0.execs[exec] = nil }
-    try await journal(container) { $0.execs[exec] = nil }
     var response = Containerd_Task_V3_DeleteResponse()
     response.pid = UInt32(process.pid)
     if let end = process.end {
       response.exitStatus = end.status
       response.exitedAt = end.time.timestamp
     }
-    return response
+    let answer = response
+    container.state.withLock { state in
+      state.execs[exec] = nil
+      state.deletedExecs.append((id: exec, response: answer))
+      if state.deletedExecs.count > Self.rememberedExecDeletes { state.deletedExecs.removeFirst() }
+    }
+    try await journal(container) { $0.execs[exec] = nil }
+    return answer
   }
 
   // MARK: Kill

@@ -31,6 +31,7 @@ extension OCITaskService {
     let added = record
     let isNew = container.state.withLock { state in
       guard state.execs[id] == nil else { return false }
+      state.deletedExecs.removeAll { $0.id == id }
       state.execs[id] = TaskContainer.Exec(record: added, stdio: added.stdio)
       return true
     }
@@ -122,7 +123,8 @@ extension OCITaskService {
       // It holds the environment, where secrets live.
       try bundle.writeAtomically(specName, record.spec, mode: 0o600)
       return try Self.openStreams(
-        record.stdio, options, id: exec, container.runtime.namespace)
+        record.stdio, options, container.configuration, id: exec, container.runtime.namespace,
+        bundle: container.bundle)
     }
     defer { unlink(specPath) }
     container.state.withLock { $0.execs[exec]?.io = io }

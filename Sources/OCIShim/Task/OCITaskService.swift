@@ -140,7 +140,7 @@ public final class OCITaskService: Sendable {
     case .initEnded(let id):
       guard let container = table.withLock({ $0.containers[id] }) else { return }
       container.initEnded.resolve(nil)
-      if !container.hasOwnPIDNamespace { Task { await self.killAll(container) } }
+      if !container.configuration.hasOwnPIDNamespace { Task { await self.killAll(container) } }
     case .tell(let key, let pid, let end):
       guard let container = table.withLock({ $0.containers[key.container] }) else { return }
       let isPaused = container.state.withLock { $0.machine.state == .paused }

@@ -12,6 +12,9 @@ final class OperationQueue: Sendable {
 
   private let state = Mutex(State())
 
+  /// How many are under way: one that runs, and those that wait behind it.
+  var pending: Int { state.withLock { $0.isBusy ? 1 + $0.waiting.count : 0 } }
+
   func run<T: Sendable>(_ body: @Sendable () async throws -> T) async throws -> T {
     await enter()
     defer { leave() }

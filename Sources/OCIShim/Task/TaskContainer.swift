@@ -19,6 +19,8 @@ final class TaskContainer: Sendable {
     let stdio: JournalRecord.Stdio
     let promise = ExitPromise()
     var io: (any ProcessStreams)?
+    /// Its Delete, under way: who asks again is answered by the same one.
+    var deletion: Task<Containerd_Task_V3_DeleteResponse, any Error>?
   }
 
   struct State {
@@ -27,6 +29,8 @@ final class TaskContainer: Sendable {
     var end: ProcessEnd?
     var io: (any ProcessStreams)?
     var execs: [String: Exec] = [:]
+    /// What deletes of execs answered, for those who ask again; the newest last.
+    var deletedExecs: [(id: String, response: Containerd_Task_V3_DeleteResponse)] = []
     var journal: JournalRecord
     var memory: (any MemoryWatch)?
   }
@@ -35,8 +39,8 @@ final class TaskContainer: Sendable {
   let bundle: String
   let runtime: OCIRuntime
   let checkpoint: String
-  /// Its end ends all processes in it: the kernel sees to that.
-  let hasOwnPIDNamespace: Bool
+  let parentCheckpoint: String
+  let configuration: ContainerConfiguration
   let hasMounts: Bool
   /// To a sandbox, in whose bundle it is noted.
   let isAttached: Bool
@@ -48,14 +52,16 @@ final class TaskContainer: Sendable {
   let state: Mutex<State>
 
   init(
-    id: String, bundle: String, runtime: OCIRuntime, checkpoint: String, hasOwnPIDNamespace: Bool,
-    hasMounts: Bool, isAttached: Bool, io: any ProcessStreams, journal: JournalRecord
+    id: String, bundle: String, runtime: OCIRuntime, checkpoint: String, parentCheckpoint: String,
+    configuration: ContainerConfiguration, hasMounts: Bool, isAttached: Bool,
+    io: any ProcessStreams, journal: JournalRecord
   ) {
     self.id = id
     self.bundle = bundle
     self.runtime = runtime
     self.checkpoint = checkpoint
-    self.hasOwnPIDNamespace = hasOwnPIDNamespace
+    self.parentCheckpoint = parentCheckpoint
+    self.configuration = configuration
     self.hasMounts = hasMounts
     self.isAttached = isAttached
     self.stdio = journal.stdio

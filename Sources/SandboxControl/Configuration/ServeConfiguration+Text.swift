@@ -39,7 +39,7 @@ extension ServeConfiguration {
       "io.hawsepipe.timeout.sandbox.stop" = \(time(limits.stop))
 
       [events]
-      # Where shims send their events. Without it this program takes them.
+      # Where shims send their events. Without it this program takes them, and tells of them itself.
       # containerd = "/run/containerd/containerd.sock.ttrpc"
 
       # Shims of this host, which serve the Sandbox API themselves.

@@ -47,5 +47,17 @@ struct RemoteEndpoint: Hashable, Sendable {
   var version: UInt32
 
   /// The form that containerd divides at the first plus sign.
-  var taskAddress: String { "\((tasks.rpc ?? .ttrpc).rawValue)+\(tasks.shimAddress)" }
+  ///
+  /// Of the parameters it has those that an address may have which is received: the others are this
+  /// process's own files and ways, and whoever is told the address would refuse it for them.
+  var taskAddress: String {
+    var told = tasks
+    told.parameters = tasks.parameters.filter { parameter in
+      var one = tasks
+      one.parameters = [parameter]
+      // Only whether it is refused matters.
+      return (try? TransportAddress(parsing: one.text, origin: .received)) != nil
+    }
+    return "\((told.rpc ?? .ttrpc).rawValue)+\(told.shimAddress)"
+  }
 }

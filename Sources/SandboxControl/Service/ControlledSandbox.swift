@@ -11,6 +11,8 @@ final class ControlledSandbox: Sendable {
     var watcher: Task<Void, Never>?
     /// Whether it was found on the disk, and not made in this life of the controller.
     var isRestored: Bool
+    /// Whether its creation was told of, and its end was not.
+    var isAnnounced: Bool
     /// Nothing is left of it.
     var isRemoved = false
     var platform: SandboxPlatform?
@@ -32,7 +34,10 @@ final class ControlledSandbox: Sendable {
     name = stored.order.name
     self.driver = driver
     self.store = store
-    state = Mutex(State(stored: stored, isRestored: isRestored))
+    // Those that were never finished were never told of.
+    let isAnnounced =
+      isRestored && stored.machine.exit == nil && stored.machine.state != .creating
+    state = Mutex(State(stored: stored, isRestored: isRestored, isAnnounced: isAnnounced))
   }
 
   var order: SandboxOrder { state.withLock { $0.stored.order } }

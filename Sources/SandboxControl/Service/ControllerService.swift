@@ -24,15 +24,21 @@ public struct ControllerService: Sendable {
   /// The keys that containerd's clients send their namespace under, in gRPC and in ttrpc.
   private static let keys = ["containerd-namespace", "containerd-namespace-ttrpc"]
 
-  private func name(
-    _ id: String, _ context: RPCServerContext
-  ) throws(SandboxControlError) -> SandboxName {
-    let found = Self.keys.lazy.compactMap { context.metadata[$0] }.first
+  /// - Throws: `noNamespace`.
+  static func namespace(of context: RPCServerContext) throws(SandboxControlError) -> String {
+    let found = keys.lazy.compactMap { context.metadata[$0] }.first
     guard let namespace = found, !namespace.isEmpty else {
       throw SandboxControlError(
         code: .noNamespace, message: "the call names no namespace",
         hint: "Send it as the metadata containerd-namespace.")
     }
+    return namespace
+  }
+
+  private func name(
+    _ id: String, _ context: RPCServerContext
+  ) throws(SandboxControlError) -> SandboxName {
+    let namespace = try Self.namespace(of: context)
     let name = try SandboxName(namespace: namespace, id: id)
     guard namespaces?.contains(namespace) ?? true else {
       throw SandboxControlError(
@@ -167,21 +173,12 @@ extension ControllerService: Containerd_Services_Sandbox_V1_ControllerService {
     _ request: Containerd_Services_Sandbox_V1_ControllerUpdateRequest, context: RPCServerContext
   ) async throws -> Containerd_Services_Sandbox_V1_ControllerUpdateResponse {
     try await answering(request.sandboxID, context) { name throws(SandboxControlError) in
-      try await control.update(
-        name, to: SandboxRecord(request.sandbox, id: name.id), fields: request.fields)
+      guard request.hasSandbox else {
+        throw SandboxControlError(
+          code: .invalidRequest, message: "the update of sandbox \(name) carries no record")
+      }
+      try await control.update(name, to: request.sandbox, fields: request.fields)
     }
     return .init()
-  }
-}
-
-extension SandboxRecord {
-  init(_ sandbox: Containerd_Types_Sandbox, id: String) {
-    self.init(
-      id: id, runtime: sandbox.runtime.name,
-      runtimeOptions: sandbox.runtime.hasOptions ? sandbox.runtime.options : nil,
-      spec: sandbox.hasSpec ? sandbox.spec : nil, labels: sandbox.labels,
-      createdAt: sandbox.hasCreatedAt ? sandbox.createdAt : nil,
-      updatedAt: sandbox.hasUpdatedAt ? sandbox.updatedAt : nil, extensions: sandbox.extensions,
-      sandboxer: sandbox.sandboxer)
   }
 }

@@ -7,7 +7,8 @@ public struct HealthService: Sendable {
   private let control: SandboxControlService
   /// The services that can be asked for. The empty name is the server as a whole.
   private static let services = [
-    "", "containerd.services.sandbox.v1.Controller", "grpc.health.v1.Health",
+    "", "containerd.services.sandbox.v1.Controller", "containerd.services.events.v1.Events",
+    "grpc.health.v1.Health",
   ]
 
   public init(_ control: SandboxControlService) { self.control = control }

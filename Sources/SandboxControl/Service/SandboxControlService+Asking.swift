@@ -1,5 +1,5 @@
+internal import ContainerdAPI
 public import ContainerdClient
-internal import RPCCore
 public import SwiftProtobuf
 internal import Synchronization
 
@@ -30,6 +30,9 @@ extension SandboxControlService {
       info = await asked(sandbox)
       info["hawsepipe.driver"] = sandbox.driver.name
       info["hawsepipe.state"] = sandbox.machine.state.rawValue
+      for (key, value) in sandbox.order.request.sandbox.labels {
+        info["hawsepipe.label.\(key)"] = value
+      }
     }
     let now = sandbox.snapshot
     return Status(
@@ -70,27 +73,6 @@ extension SandboxControlService {
     let driven = try reachable(try find(name))
     return try await withLimit(limits.metrics, "asking sandbox \(name) for its metrics") {
       () throws(SandboxControlError) in try await driven.metrics()
-    }
-  }
-
-  /// Takes over fields of the client's record, and tells the sandbox of them if it runs and cares.
-  ///
-  /// - Parameter fields: which have changed, such as `labels.name`; none: all.
-  public func update(
-    _ name: SandboxName, to record: SandboxRecord, fields: [String]
-  ) async throws(SandboxControlError) {
-    let sandbox = try find(name)
-    try await sandbox.gate.run { () throws(SandboxControlError) in
-      guard !sandbox.snapshot.isRemoved else { throw Self.unknown(name) }
-      guard let driven = sandbox.driven, sandbox.machine.exit == nil else { return }
-      do throws(SandboxControlError) {
-        try await withLimit(self.limits.state, "updating sandbox \(name)") {
-          () throws(SandboxControlError) in try await driven.update(record, fields: fields)
-        }
-      } catch {
-        // Sandbox APIs up to containerd 2.3 have no such call, and nobody misses it there.
-        guard error.rpcCode == .unimplemented else { throw error }
-      }
     }
   }
 

@@ -91,6 +91,7 @@ extension SandboxControlService {
     logger.info(
       "a sandbox has ended",
       metadata: ["sandbox": "\(sandbox.name)", "status": "\(exit.status)"])
+    tellEnded(sandbox, exit)
     sandbox.end.resolve(.success(exit))
   }
 
@@ -155,6 +156,7 @@ extension SandboxControlService {
       return (state.watcher, state.stored.machine.exit ?? .unknown)
     }
     watcher?.cancel()
+    tellEnded(sandbox, exit)
     sandbox.end.resolve(.success(exit))
     await driven?.release()
     forget(sandbox)

@@ -164,7 +164,7 @@ extension SandboxControlService {
 
   // MARK: Stopping the controller
 
-  /// Ends the waits that are under way, with `stopping`, and takes no new sandboxes.
+  /// Ends the waits that are under way, with `stopping`: they would keep the controller from it.
   public func beginStopping() {
     let sandboxes = table.withLock { table in
       table.isStopping = true
@@ -172,6 +172,7 @@ extension SandboxControlService {
     }
     for sandbox in sandboxes { sandbox.end.resolve(.failure(Self.stopping)) }
     life.resolve(.failure(Self.stopping))
+    events.close()
   }
 
   var isStopping: Bool { table.withLock { $0.isStopping } }
@@ -185,10 +186,13 @@ extension SandboxControlService {
     }
   }
 
-  /// Lets go of all sandboxes, and leaves them as they are.
+  /// Lets go of all sandboxes, and leaves them as they are. None can be created any more.
   public func close() async {
     beginStopping()
-    let sandboxes = table.withLock { Array($0.sandboxes.values) }
+    let sandboxes = table.withLock { table in
+      table.isClosed = true
+      return Array(table.sandboxes.values)
+    }
     await withTaskGroup { group in
       for sandbox in sandboxes {
         let (watcher, driven) = sandbox.change { ($0.watcher, $0.driven) }

@@ -12,13 +12,17 @@ public final class SandboxControlService: Sendable {
   struct Table {
     var sandboxes: [SandboxName: ControlledSandbox] = [:]
     var damaged: [SandboxName: RecordStore.Damaged] = [:]
+    /// Calls that are under way, and those that still come by connections that are, are carried out.
     var isStopping = false
+    var isClosed = false
   }
 
   let selection: DriverSelection
   let limits: ControlLimits
   let logger: Logger
   let store: RecordStore
+  /// Where what happens to sandboxes is told.
+  public let events: EventExchange
   let table = Mutex(Table())
   /// Ends when the controller begins to stop.
   let life = EndPromise()
@@ -27,10 +31,12 @@ public final class SandboxControlService: Sendable {
   ///   there, and this process's alone.
   public init(
     state: String, selection: DriverSelection, limits: ControlLimits = ControlLimits(),
+    events: EventExchange = EventExchange(),
     logger: Logger = Logger(label: "hawsepipe.control")
   ) {
     self.selection = selection
     self.limits = limits
+    self.events = events
     self.logger = logger
     store = RecordStore(state: state)
   }
@@ -86,7 +92,7 @@ public final class SandboxControlService: Sendable {
   ) throws(SandboxControlError) -> (ControlledSandbox, isNew: Bool) {
     let driver = try selection.driver(forRuntime: order.runtime)
     return try table.withLock { table throws(SandboxControlError) in
-      if table.isStopping { throw Self.stopping }
+      if table.isClosed { throw Self.stopping }
       if let sandbox = table.sandboxes[order.name] { return (sandbox, false) }
       let stored = StoredSandbox(
         order: order, driver: driver.name, machine: SandboxMachine(), createdAt: .now)
@@ -139,6 +145,7 @@ public final class SandboxControlService: Sendable {
       throw error
     }
     logger.info("created a sandbox", metadata: ["sandbox": "\(order.name)"])
+    tellCreated(sandbox)
   }
 
   /// Removes what was made of a sandbox that did not come about. What cannot be removed stays on
@@ -197,6 +204,7 @@ public final class SandboxControlService: Sendable {
       try Self.check(instance, of: sandbox)
       sandbox.change { $0.stored.machine.started(instance) }
       try await sandbox.save()
+      tellStarted(sandbox)
       watch(sandbox)
       logger.info(
         "started a sandbox",

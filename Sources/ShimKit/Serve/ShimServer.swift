@@ -31,7 +31,7 @@ struct ShimServer<Author: Shim>: Sendable {
       eventsAddress: invocation.eventsAddress, environment: invocation.environment, logger: logger,
       shutdown: shutdown, descriptions: descriptions)
     try await configuration.hooks.beforeServing(context)
-    var services = ShimServices()
+    var services = ShimServices(logger: logger)
     try await shim.register(on: &services, context: context)
     let others = try await listenElsewhere()
     logger.debug("The shim serves", metadata: ["address": "\(listener.boundAddress)"])

@@ -1,13 +1,17 @@
 public import ContainerdAPI
+package import Logging
 public import RPCCore
 package import TTRPC
 
 /// What a shim serves: methods by name. What nobody registered is answered Unimplemented, which
 /// daemons rely on to find out what a shim has.
 public struct ShimServices: RPCRegistrar, Sendable {
-  package var server = TTRPCServer()
+  package var server: TTRPCServer
 
-  package init() {}
+  /// - Parameter logger: where clients that do not speak ttrpc are logged.
+  package init(logger: Logger? = nil) {
+    server = TTRPCServer(configuration: .init(logger: logger))
+  }
 
   public mutating func register(
     _ method: RPCMethod, execution: RPCExecution, unary handler: @escaping RPCUnaryHandler

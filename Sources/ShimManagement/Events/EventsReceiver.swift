@@ -73,7 +73,7 @@ public struct EventsReceiver: Sendable {
   private func listen(
     _ receive: @escaping @Sendable (ShimEvent) async throws -> Void
   ) async throws {
-    var server = TTRPCServer()
+    var server = TTRPCServer(configuration: .init(logger: logger))
     Forwarding(receive: receive).register(on: &server)
     let listener = try listener(replacing: true)
     defer { listener.close() }

@@ -8,8 +8,12 @@ protocol LineHolder: AnyObject, Sendable {
 
   /// Goes on with another connection to the same shim. Calls that are under way have failed.
   func relink(_ lease: ShimConnections.Lease)
+
+  /// The manager holds it no more: there is no other connection to wait for.
+  func letGone()
 }
 
 extension LineHolder {
   var namespace: String { bundle.namespace }
+  func letGone() {}
 }

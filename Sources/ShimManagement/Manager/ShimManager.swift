@@ -42,6 +42,12 @@ public final class ShimManager: Sendable {
       limit: configuration.limits.connect)
   }
 
+  deinit {
+    // Nobody dials for them any more.
+    let held = state.withLock { Array($0.holders.values) + Array($0.astray.values) }
+    for holder in held { holder.letGone() }
+  }
+
   /// The events that the manager itself publishes: the end of a task whose shim died before it could
   /// say so.
   public func events() -> AsyncStream<ShimEvent> { broadcaster.subscribe() }
@@ -83,6 +89,7 @@ public final class ShimManager: Sendable {
       return (held != nil || astray != nil, state.watches.removeValue(forKey: id))
     }
     watch?.cancel()
+    holder.letGone()
     return isKnown
   }
 

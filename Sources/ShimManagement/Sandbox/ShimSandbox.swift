@@ -18,7 +18,7 @@ public final class ShimSandbox: Sendable, LineHolder {
 
   let log: ShimLog?
   let manager: ShimManager.Configuration
-  private let way: Mutex<ShimConnections.Lease>
+  private let line: SandboxLine
   private let onStart: @Sendable (ShimSandbox) -> Void
 
   public var id: String { bundle.id }
@@ -29,7 +29,7 @@ public final class ShimSandbox: Sendable, LineHolder {
   public var client: SandboxClient<RPCLine> {
     SandboxClient(caller: lease.line, namespace: namespace)
   }
-  var lease: ShimConnections.Lease { way.withLock { $0 } }
+  var lease: ShimConnections.Lease { line.lease }
 
   init(
     bundle: Bundle, address: TransportAddress, version: Int, lease: ShimConnections.Lease,
@@ -41,11 +41,12 @@ public final class ShimSandbox: Sendable, LineHolder {
     self.version = version
     self.log = log
     self.manager = manager
-    self.way = Mutex(lease)
+    self.line = SandboxLine(lease)
     self.onStart = onStart
   }
 
-  func relink(_ lease: ShimConnections.Lease) { way.withLock { $0 = lease } }
+  func relink(_ lease: ShimConnections.Lease) { line.relink(lease) }
+  func letGone() { line.end() }
 
   /// Makes a call and says, when it fails, what failed on what.
   ///
@@ -85,13 +86,51 @@ public final class ShimSandbox: Sendable, LineHolder {
     }
   }
 
-  /// Waits until the sandbox has ended.
+  /// Waits until the sandbox has ended. A connection that is lost while its shim lives does not end the
+  /// wait: it goes on over the next one.
   ///
-  /// - Parameter timeout: `nil`: there is no limit but the connection's life.
+  /// - Parameter timeout: for all of it; `nil`: there is no limit but the shim's life.
+  /// - Throws: ``ShimManagementError`` with code `.shimDied` when the shim has ended, or the sandbox was
+  ///   released; `.timedOut`, `.cancelled`; `.callFailed` for what the shim has against it.
   public func wait(timeout: Duration? = nil) async throws(ShimManagementError) -> SandboxExit {
-    try await call("wait for") { client throws(RPCError) in
-      try await client.wait(self.id, timeout: timeout)
+    let deadline = timeout.map { ContinuousClock.now + $0 }
+    while true {
+      let lease = lease
+      let left = deadline.map { max(.zero, $0 - ContinuousClock.now) }
+      let client = SandboxClient(caller: lease.line, namespace: namespace)
+      let failure: RPCError
+      do { return try await client.wait(id, timeout: left) } catch { failure = error }
+      if failure.reason == .connectionClosed, await hasOther(than: lease, by: deadline) { continue }
+      throw ShimManagementError(
+        action: "wait for", subject: "sandbox \(id)", address: address,
+        ended(failure, by: deadline))
     }
+  }
+
+  /// Waits until it is known what comes after a connection that was lost.
+  private func hasOther(
+    than lost: ShimConnections.Lease, by deadline: ContinuousClock.Instant?
+  ) async -> Bool {
+    let outcome = Mutex<Bool?>(nil)
+    guard let deadline else { return await line.hasOther(than: lost.id) }
+    await first(within: max(.zero, deadline - ContinuousClock.now)) { [line] in
+      let hasOther = await line.hasOther(than: lost.id)
+      outcome.withLock { $0 = hasOther }
+    }
+    return outcome.withLock { $0 } ?? false
+  }
+
+  /// What a wait that was not to go on came to in truth.
+  private func ended(_ failure: RPCError, by deadline: ContinuousClock.Instant?) -> RPCError {
+    guard failure.reason == .connectionClosed else { return failure }
+    if Task.isCancelled {
+      return RPCError(
+        code: .cancelled, message: "the wait was cancelled", reason: .cancelled, cause: failure)
+    }
+    guard let deadline, deadline <= .now else { return failure }
+    return RPCError(
+      code: .deadlineExceeded, message: "the sandbox has not ended in time", reason: .deadline,
+      cause: failure)
   }
 
   public func status(verbose: Bool = false) async throws(ShimManagementError) -> SandboxStatus {

@@ -248,6 +248,7 @@ final class ClientHandler: ChannelDuplexHandler {
     deadlines.onExpiry = { [unowned self] in expired($0) }
     watch.giveUp = { [unowned self] in giveUp($0) }
     watch.fullest = { [unowned self] in fullest }
+    watch.isShared = { [unowned self] in machine.waiting > 1 }
   }
 
   func handlerRemoved(context: ChannelHandlerContext) {

@@ -128,6 +128,13 @@ extension ServerHandler: StreamHost {
     return found?.stream
   }
 
+  /// Requests of calls have been read as a whole; streams wait for more of theirs.
+  var hasManyStreams: Bool {
+    var count = 0
+    machine.forEachStream { _ in count += 1 }
+    return count > 1
+  }
+
   func roomAgain() { if let context { serve(context) } }
 
   // MARK: Sending

@@ -1,3 +1,4 @@
+import Logging
 import NIOCore
 import RPCCore
 import Synchronization
@@ -39,6 +40,8 @@ final class ServerHandler: ChannelDuplexHandler {
   var waitingStreams = CircularBuffer<ServerStream>()
   let watch: StreamWatch<ServerHandler>
   private var isReadHeld = false
+  /// Whether anything has been read.
+  private var hasBegun = false
   private(set) var isServing = false
   /// From the first read of a tick until all of its reads have been served.
   private var isReading = false
@@ -255,6 +258,7 @@ final class ServerHandler: ChannelDuplexHandler {
     deadlines.onExpiry = { [unowned self] in expired($0) }
     watch.giveUp = { [unowned self] in giveUp($0) }
     watch.fullest = { [unowned self] in fullest }
+    watch.isShared = { [unowned self] in hasManyStreams }
   }
 
   func handlerRemoved(context: ChannelHandlerContext) {
@@ -268,8 +272,15 @@ final class ServerHandler: ChannelDuplexHandler {
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    let bytes = unwrapInboundIn(data)
+    if !hasBegun {
+      hasBegun = true
+      if let stranger = FirstBytes(bytes.readableBytesView), stranger != .ttrpc {
+        return hangUp(on: stranger, context)
+      }
+    }
     isReading = true
-    decoder.append(unwrapInboundIn(data))
+    decoder.append(bytes)
     serve(context)
   }
 
@@ -294,6 +305,14 @@ final class ServerHandler: ChannelDuplexHandler {
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
     // The connection is beyond use; what was under way is cancelled when it has closed.
+    context.close(promise: nil)
+  }
+
+  /// Its first bytes would pass for a frame of a gigabyte, which is waited for in vain.
+  private func hangUp(on stranger: FirstBytes, _ context: ChannelHandlerContext) {
+    configuration.logger?.notice(
+      "A client was hung up on: it speaks \(stranger.rawValue), and this is ttrpc",
+      metadata: ["peer": "\(peer.map(String.init(describing:)) ?? "not known yet")"])
     context.close(promise: nil)
   }
 

@@ -1,3 +1,4 @@
+public import Logging
 public import NIOCore
 public import RPCCore
 public import TransportCore
@@ -31,16 +32,20 @@ public struct TTRPCServer: RPCRegistrar, Sendable {
     /// How many connections there may be at once, of all listeners that share a control. One more
     /// is closed as soon as it is accepted.
     public var maximumConnections: Int
+    /// Where clients that do not speak ttrpc are logged, with what they seem to speak.
+    public var logger: Logger?
 
     public init(
       maximumInFlight: Int = 1024, maximumInFlightBytes: Int = 64 << 20, maximumStreams: Int = 1024,
-      streams: TTRPCStreamBudget = TTRPCStreamBudget(), maximumConnections: Int = 1024
+      streams: TTRPCStreamBudget = TTRPCStreamBudget(), maximumConnections: Int = 1024,
+      logger: Logger? = nil
     ) {
       self.maximumInFlight = maximumInFlight
       self.maximumInFlightBytes = maximumInFlightBytes
       self.maximumStreams = maximumStreams
       self.streams = streams
       self.maximumConnections = maximumConnections
+      self.logger = logger
     }
   }
 

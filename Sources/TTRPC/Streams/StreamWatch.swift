@@ -6,9 +6,9 @@ import RPCCore
 /// ttrpc has no flow control, so a stream that nobody reads can only be borne or given up. It is
 /// borne while its tasks take anything at all and while the connection has room, and given up when
 /// it has been over its budget for the grace without one message taken. When the connection's room
-/// is used up it is not read; when that has lasted for the grace, the stream that holds most is
-/// given up. So a slow reader slows its peer down, and one that has stopped harms nobody for longer
-/// than the grace.
+/// is used up it is not read. That slows the peer of a slow reader down, and may last for as long as
+/// the reader takes something and nobody else waits for what is not read; where somebody does, the
+/// stream that holds most is given up after the grace.
 ///
 /// The grace is counted in several looks. Between two of them a task of the watch's own has had its
 /// turn on the concurrency pool, and so have those that were to take something: on a machine that is
@@ -31,8 +31,15 @@ final class StreamWatch<Host: StreamHost> {
   let account: ReceiveAccount
   private let interval: TimeAmount
   private var entries: [Entry] = []
-  /// How many looks in a row have found the connection waiting; nil: it does not.
-  private var waiting: Int?
+  /// The connection's room has been used up, and half of it has not been free since; nil: it is not so.
+  private struct Shortage {
+    /// How many looks have found it so.
+    var looks = 0
+    /// How many of the last ones there was no room at all for.
+    var looksWithoutRoom = 0
+  }
+
+  private var shortage: Shortage?
   private var timer: Scheduled<Void>?
   /// Whether the task of the look to come has had its turn; how many times that was waited for.
   private var hadTurn = true
@@ -44,6 +51,8 @@ final class StreamWatch<Host: StreamHost> {
   var giveUp: ((MessageStream<Host>) -> Void)?
   /// The stream that holds most, if any holds something.
   var fullest: (() -> MessageStream<Host>?)?
+  /// Whether more than one call or stream waits for what the peer sends.
+  var isShared: (() -> Bool)?
 
   init(_ budget: TTRPCStreamBudget) {
     account = ReceiveAccount(budget)
@@ -55,8 +64,9 @@ final class StreamWatch<Host: StreamHost> {
     timer = nil
     giveUp = nil
     fullest = nil
+    isShared = nil
     entries = []
-    waiting = nil
+    shortage = nil
   }
 
   /// Watches a stream that holds more than it may.
@@ -70,18 +80,18 @@ final class StreamWatch<Host: StreamHost> {
   /// Whether the connection may not be read now.
   func isHeld(_ loop: any EventLoop) -> Bool {
     guard account.isFull, account.awaitRoom() else {
-      waiting = nil
+      if shortage != nil { shortage?.looksWithoutRoom = 0 }
       return false
     }
-    if waiting == nil {
-      waiting = 0
+    if shortage == nil {
+      shortage = Shortage()
       arm(loop)
     }
     return true
   }
 
   private func arm(_ loop: any EventLoop) {
-    guard timer == nil, !entries.isEmpty || waiting != nil else { return }
+    guard timer == nil, !entries.isEmpty || shortage != nil else { return }
     if hadTurn, waitsForTurns { takeTurn(loop) }
     timer = loop.assumeIsolated().scheduleTask(in: interval) { self.look(loop) }
   }
@@ -102,11 +112,19 @@ final class StreamWatch<Host: StreamHost> {
     let watched = entries
     entries = []
     for entry in watched { look(entry) }
-    if let looks = waiting {
-      waiting = looks + 1
-      if looks + 1 >= Self.looks { relieve() }
-    }
+    lookAtRoom()
     arm(loop)
+  }
+
+  private func lookAtRoom() {
+    guard var shortage else { return }
+    guard account.held >= account.budget.connectionBytes / 2 else { return self.shortage = nil }
+    shortage.looks += 1
+    shortage.looksWithoutRoom += 1
+    let isStuck = shortage.looksWithoutRoom >= Self.looks
+    let isInTheWay = shortage.looks >= Self.looks && isShared?() ?? false
+    self.shortage = isStuck || isInTheWay ? Shortage() : shortage
+    if isStuck { relieve() } else if isInTheWay, let stream = fullest?() { giveUp?(stream) }
   }
 
   private func look(_ entry: Entry) {

@@ -13,7 +13,8 @@ public struct TTRPCStreamBudget: Sendable, Hashable {
   /// message counts 128 bytes more than it has.
   public var bytes: Int
   /// How many bytes may wait in all streams of the connection. With more the connection is not
-  /// read; when no room is made for the ``grace``, the stream that holds most is given up.
+  /// read. The stream that holds most is given up when no room is made for the ``grace``, or when
+  /// half of this was not free for it and another call or stream waits to be read.
   public var connectionBytes: Int
   public var grace: Duration
 

@@ -22,7 +22,7 @@ struct PrivateFolder: ~Copyable {
     }
     do {
       let directory = try OwnedDescriptor(opening: path, O_RDONLY | O_DIRECTORY)
-      try check(try directory.status(), path)
+      try check(try directory.ownership(), path)
       return directory
     } catch let error as SystemError {
       throw FolderError(
@@ -30,12 +30,15 @@ struct PrivateFolder: ~Copyable {
     }
   }
 
-  private static func check(_ status: stat, _ path: String) throws {
-    guard status.st_uid == geteuid() else {
+  private static func check(
+    _ ownership: (uid: UInt32, permissions: UInt32), _ path: String
+  ) throws {
+    guard ownership.uid == geteuid() else {
       throw FolderError(
-        "the directory \(path) is of uid \(status.st_uid)", hint: "choose a directory of your own")
+        "the directory \(path) is of uid \(ownership.uid)",
+        hint: "choose a directory of your own")
     }
-    guard status.st_mode & 0o022 == 0 else {
+    guard ownership.permissions & 0o022 == 0 else {
       throw FolderError(
         "others may write to the directory \(path), and could replace its keys",
         hint: "chmod 700 \(path), or choose a directory that is not there yet")

@@ -117,8 +117,12 @@ final class HawseFixture: Sendable {
   func start(
     _ arguments: [String], input: Int32? = nil, environment: [String] = []
   ) throws -> HawseProcess {
+    try start(command(arguments, environment: environment), input: input)
+  }
+
+  func start(_ command: Command, input: Int32? = nil) throws -> HawseProcess {
     let process = try HawseProcess(
-      command(arguments, environment: environment),
+      command,
       files: "\(directory)/hawse-\(processes.value.count)-\(UInt32.random(in: 0 ..< .max))",
       input: input)
     processes.update { $0.append(process) }

@@ -15,6 +15,8 @@ struct PodGuest: Sendable {
   /// Of Go's shim over gRPC: see Peers/sandbox.
   static let grpcPort: UInt32 = 1030
   static let sandbox = "vmpod"
+  /// Of the host, where Go's client in the guest calls a server of ours.
+  static let hostPort: UInt32 = 5001
 
   let machine: VirtualMachine
 
@@ -28,6 +30,14 @@ struct PodGuest: Sendable {
   var goShim: TransportAddress {
     TransportAddress(
       rpc: .grpc, place: .hybridVsock(path: machine.socket, port: Self.grpcPort))
+  }
+
+  /// Where the host listens for the guest's connections to ``hostPort``.
+  static func host(
+    _ machine: VirtualMachine, _ rpc: TransportAddress.RPCProtocol
+  ) -> TransportAddress {
+    TransportAddress(
+      rpc: rpc, place: .hybridVsock(path: machine.socket, port: hostPort + (rpc == .grpc ? 0 : 1)))
   }
 
   /// A container that is made of its bundle in the guest.
@@ -55,17 +65,24 @@ struct PodGuest: Sendable {
   }
 
   /// Runs a body with a guest that has these containers' bundles, and ends it.
+  ///
+  /// - Parameters:
+  ///   - script: more of the guest's, run beside our shim; with it the guest goes on without our shim.
+  ///   - prepare: called before the guest is started.
   static func use(
-    _ containers: [Container], _ body: (PodGuest) async throws -> Void
+    _ containers: [Container], script: String? = nil,
+    before prepare: (VirtualMachine) async throws -> Void = { _ in },
+    _ body: (PodGuest) async throws -> Void
   ) async throws {
     try RealPeers.require()
     let peer = "\(try await TTRPCPeer.folder())/sandbox-peer"
     let shim = try await InstalledShim.made()
     try await VirtualMachines.use(
       cids: [44],
-      adding: { try await fill($0, shim: shim, peer: peer, containers) }
+      adding: { try await fill($0, shim: shim, peer: peer, containers, script) }
     ) { machines in
       let guest = PodGuest(machine: machines.machines[0])
+      try await prepare(guest.machine)
       try await machines.startDevices()
       try guest.machine.start()
       try await guest.machine.said("ready", within: .seconds(240))
@@ -75,7 +92,7 @@ struct PodGuest: Sendable {
 
   /// Makes what is added to the guest's initial file system.
   private static func fill(
-    _ tree: String, shim: String, peer: String, _ containers: [Container]
+    _ tree: String, shim: String, peer: String, _ containers: [Container], _ beside: String?
   ) async throws {
     let vm = "/" + #filePath.split(separator: "/").dropLast(2).joined(separator: "/") + "/Peers/vm"
     let script = """
@@ -111,10 +128,13 @@ struct PodGuest: Sendable {
       containerd-shim-hawsepipe-v1 -namespace default -id \(sandbox) -address /run/c.sock start
       echo
       sandbox-peer serve grpc vsock:\(grpcPort) &
+      \(beside ?? "")
       # Both have to listen.
       sleep 1
       echo "guest: ready"
       while pidof containerd-shim-hawsepipe-v1 >/dev/null; do sleep 1; done
+      echo "guest: our shim is gone"
+      \(beside == nil ? "" : "sleep 10000")
 
       """)
   }

@@ -42,6 +42,20 @@ enum SandboxPeer {
     _ rpc: TransportAddress.RPCProtocol, _ material: Material?,
     _ body: @Sendable (RPCLine) async throws -> Void
   ) async throws {
+    try await served(rpc, material) { address, _ in
+      let line = try await dialers.dial(
+        address, using: .standard,
+        options: ConnectOptions(timeout: .seconds(60), mode: .waitUntilReady()))
+      try await body(line)
+      await line.connection.close()
+    }
+  }
+
+  /// Runs `body` with Go's shim, which may not listen yet, at an address. It may be killed.
+  static func served(
+    _ rpc: TransportAddress.RPCProtocol, _ material: Material?,
+    _ body: (_ address: TransportAddress, _ child: ChildProcess) async throws -> Void
+  ) async throws {
     let folder = try PeerFolder()
     defer { folder.remove() }
     let port = try freePort()
@@ -59,11 +73,7 @@ enum SandboxPeer {
     }
     address.rpc = rpc
     do {
-      let line = try await dialers.dial(
-        address, using: .standard,
-        options: ConnectOptions(timeout: .seconds(60), mode: .waitUntilReady()))
-      try await body(line)
-      await line.connection.close()
+      try await body(address, child)
     } catch {
       child.signal(SIGKILL)
       _ = try await child.wait()
@@ -74,15 +84,17 @@ enum SandboxPeer {
   }
 
   /// Has Go's client make calls, and returns an answer for each.
+  ///
+  /// - Parameter seconds: how long each may take.
   static func drive(
     _ rpc: TransportAddress.RPCProtocol, _ place: String, _ material: Material? = nil,
-    namespace: String = "default", _ lines: [String]
+    namespace: String = "default", seconds: Int = 30, _ lines: [String]
   ) async throws -> [String] {
     let run = try await Command(
       try await path(),
       arguments: ["drive", rpc.rawValue, place] + (material.map { $0.words($0.client) } ?? [])
         + lines,
-      environment: ["PEER_NAMESPACE=\(namespace)"]
+      environment: ["PEER_NAMESPACE=\(namespace)", "PEER_SECONDS=\(seconds)"]
     ).run(timeout: .seconds(120))
     let answers = String(decoding: run.standardOutput, as: UTF8.self)
       .split(separator: "\n", omittingEmptySubsequences: false).dropLast().map(String.init)

@@ -93,7 +93,9 @@ struct WithGuests: SuiteTrait, TestScoping {
   func provideScope(
     for test: Test, testCase: Test.Case?, performing function: @Sendable () async throws -> Void
   ) async throws {
-    try await VirtualMachines.use(cids: [42, 43]) { machines in
+    try await VirtualMachines.use(
+      cids: [Siblings.server, Siblings.client], adding: { try await Siblings.fill($0) }
+    ) { machines in
       let guests = try await Guests.boot(machines)
       try await Guests.$current.withValue(guests) { try await function() }
     }

@@ -118,8 +118,8 @@ struct VirtualMachineKit: Sendable, Codable {
       [
         "-L", "\(forky)/usr/share/qemu", "-L", "\(forky)/usr/share/seabios",
         // Not KVM: where tests run, /dev/kvm may be there and not work.
-        "-accel", "tcg", "-cpu", "max", "-m", "512M",
-        "-object", "memory-backend-memfd,id=memory,size=512M,share=on",
+        "-accel", "tcg", "-cpu", "max", "-m", "768M",
+        "-object", "memory-backend-memfd,id=memory,size=768M,share=on",
         "-machine", "q35,memory-backend=memory",
         "-kernel", "\(forky)/kernel", "-initrd", initrd,
         "-append",

@@ -48,7 +48,7 @@ final class TemporaryDirectory: Sendable {
   }
 }
 
-/// A runtime that is a shell script: `$log`, `$op` and `$id` are set, and `$bundle` and `$pidfile`
+/// A runtime that is a shell script: `$log`, `$op` and `$id` are set, and `$bundle`, `$work` and `$pidfile`
 /// where they are given.
 struct FakeRuntime {
   let directory: TemporaryDirectory
@@ -62,10 +62,11 @@ struct FakeRuntime {
       #!/bin/sh
       here=${0%/*}
       echo "$*" >> "$here/calls"
-      op= ; log= ; pidfile= ; bundle= ; id=
+      op= ; log= ; pidfile= ; bundle= ; id= ; work=
       while [ $# -gt 0 ]; do
         case "$1" in
-          --root|--log-format|--process|--console-socket) shift ;;
+          --root|--log-format|--process|--console-socket|--image-path|--parent-path) shift ;;
+          --work-path) shift; work=$1 ;;
           --log) shift; log=$1 ;;
           --pid-file) shift; pidfile=$1 ;;
           --bundle) shift; bundle=$1 ;;

@@ -34,6 +34,8 @@ final class RecordingSink: EventSink {
         case let event as Containerd_Events_TaskDelete: return "\(name) \(event.containerID)"
         case let event as Containerd_Events_TaskPaused: return "\(name) \(event.containerID)"
         case let event as Containerd_Events_TaskResumed: return "\(name) \(event.containerID)"
+        case let event as Containerd_Events_TaskCheckpointed:
+          return "\(name) \(event.containerID) \(event.checkpoint)"
         case let event as Containerd_Events_TaskOOM: return "\(name) \(event.containerID)"
         default: return name
         }
@@ -101,6 +103,9 @@ struct TaskFixture {
     if [ -e "$here/stray-$op" ]; then
       sleep 1000 > /dev/null 2>&1 & echo $! > "$here/stray-$op"; echo $! > "$pidfile"
     fi
+    [ "$op" != checkpoint ] || {
+      mkdir "$work" && echo "(0.1) Error (x.c:1): words" > "$work/dump.log"
+    }
     [ ! -e "$here/hold-$op" ] || while [ ! -e "$here/go" ]; do sleep 0.01; done
     [ ! -e "$here/fail-$op" ] || fail "$(cat "$here/fail-$op")"
     [ "$op" != update ] || cat > "$here/resources"

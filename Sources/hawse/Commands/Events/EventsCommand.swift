@@ -12,13 +12,15 @@ struct EventsCommand: AsyncParsableCommand {
       time, its namespace, its topic and what it holds. It goes on until a signal ends it, or the \
       server.
 
-      --filter is containerd's: namespace==NAME, topic==/tasks/exit, topic~=EXPRESSION, and \
-      several of them with a comma between; an event is printed when one --filter lets it through.
+      --filter is containerd's: namespace==NAME, topic=="/tasks/exit", topic~=EXPRESSION, and \
+      several of them with a comma between; an event is printed when one --filter lets it through. \
+      A value that begins with a slash has to stand in double quotation marks.
 
       EXAMPLES
         hawse events
         hawse events --namespace k8s.io --json
         hawse events --filter 'topic~=/sandboxes/' --address grpc+unix:///run/k3s/containerd.sock
+        hawse events --address grpc+unix:///run/hawsepipe/control/grpc.sock
 
       EXIT STATUS
         0 when a signal ended it, 1 when it could not subscribe or the server went away, 64 when \

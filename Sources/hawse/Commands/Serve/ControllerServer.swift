@@ -1,4 +1,5 @@
 #if GRPC
+  import ContainerdAPI
   import FileDescriptorTransport
   import Foundation
   import Glibc
@@ -36,7 +37,7 @@
       let control = SandboxControlService(
         state: directory.state, selection: try selection(&managers),
         limits: configuration.limits, logger: logger)
-      let events = try startEvents()
+      let events = try startEvents(of: managers, into: control.events)
       let restoration = try await control.restore()
       logger.info(
         "took up what is on record",
@@ -47,8 +48,9 @@
         ])
 
       let listeners = try await listen()
-      var server = GRPCListenerServer()
+      var server = GRPCListenerServer(configuration: .init(logger: logger))
       ControllerService(control, namespaces: configuration.namespaces).register(on: &server)
+      EventsService(control.events).register(on: &server)
       HealthService(control).register(on: &server)
       let ending = RPCServerControl()
       for listener in listeners { Output.line("listening at \(listener.boundAddress)") }
@@ -66,8 +68,8 @@
       services.stopping()
       await control.close()
       for manager in managers { await manager.settle() }
-      events?.cancel()
-      await events?.value
+      events.cancel()
+      await events.value
     }
 
     private func serve(
@@ -157,16 +159,49 @@
         debug: shim.debug, limits: limits, logger: logger)
     }
 
-    /// Takes shims' events, where they have nobody else to send them to.
-    private func startEvents() throws -> Task<Void, Never>? {
-      guard configuration.eventsSocket == nil else { return nil }
-      let receiver = EventsReceiver(directory: directory, logger: logger)
-      try receiver.prepare()
-      return Task {
-        await receiver.run { event in
-          logger.debug(
-            "event", metadata: ["topic": "\(event.topic)", "type": "\(event.event.typeURL)"])
+    /// Tells of what shims tell, where they have nobody else to send it to, and of what is told in the
+    /// place of those that died. A sandbox's own end is the controller's to tell.
+    private func startEvents(
+      of managers: [ShimManager], into events: EventExchange
+    ) throws -> Task<Void, Never> {
+      var receiver: EventsReceiver?
+      if configuration.eventsSocket == nil {
+        let own = EventsReceiver(directory: directory, logger: logger)
+        try own.prepare()
+        receiver = own
+      }
+      let streams = managers.map { $0.events() }
+      return Task { [receiver] in
+        await withTaskGroup { group in
+          if let receiver {
+            group.addTask {
+              await receiver.run { event in
+                // What is no event goes back to the shim.
+                do throws(SandboxControlError) { try events.accept(event.envelope) } catch {
+                  throw error.rpcError
+                }
+              }
+            }
+          }
+          for stream in streams {
+            group.addTask {
+              for await event in stream where event.topic != EventTopic.sandboxExit {
+                events.publish(event.envelope)
+              }
+            }
+          }
         }
+      }
+    }
+  }
+
+  extension ShimEvent {
+    fileprivate var envelope: Containerd_Types_Envelope {
+      .with {
+        $0.namespace = namespace
+        $0.topic = topic
+        $0.timestamp = timestamp
+        $0.event = event
       }
     }
   }

@@ -7,8 +7,9 @@ struct ServeCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "serve", abstract: "Control sandboxes for containerd and others.",
     discussion: """
-      Serves containerd.services.sandbox.v1.Controller and grpc.health.v1.Health over gRPC, on a \
-      unix socket that only this user may use. containerd uses it as a sandbox controller with
+      Serves containerd.services.sandbox.v1.Controller, containerd.services.events.v1.Events and \
+      grpc.health.v1.Health over gRPC, on a unix socket that only this user may use. containerd uses \
+      it as a sandbox controller with
 
         [proxy_plugins.hawsepipe]
           type = "sandbox"

@@ -12,7 +12,10 @@ import (
 	"strings"
 	"time"
 
+	_ "github.com/containerd/containerd/api/services/containers/v1"
 	_ "github.com/containerd/containerd/api/services/sandbox/v1"
+	_ "github.com/containerd/containerd/api/services/tasks/v1"
+	_ "github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/ttrpc"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -20,6 +23,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/encoding/prototext"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
@@ -79,10 +83,16 @@ func carryOut(call caller, line string) string {
 		fail(service + " has no method " + method)
 	}
 	request, response := message(found.Input()), message(found.Output())
-	if text != "" {
+	if strings.HasPrefix(text, "{") {
 		check(protojson.Unmarshal([]byte(text), request))
+	} else {
+		check(prototext.Unmarshal([]byte(text), request))
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	limit, err := strconv.Atoi(os.Getenv("PEER_SECONDS"))
+	if err != nil {
+		limit = 30
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(limit)*time.Second)
 	defer cancel()
 	if err := call(ctx, service, method, request, response); err != nil {
 		st := status.Convert(err)
@@ -93,7 +103,10 @@ func carryOut(call caller, line string) string {
 		return answer
 	}
 	answer, err := protojson.Marshal(response)
-	check(err)
+	if err != nil {
+		// Packed messages of types that are not protobuf's, such as containers' specifications.
+		return "OK " + strings.ReplaceAll(prototext.Format(response), "\n", " ")
+	}
 	// Its spaces are random on purpose.
 	var compact bytes.Buffer
 	check(json.Compact(&compact, answer))

@@ -8,8 +8,10 @@
 //
 // PROTOCOL is grpc or ttrpc. PLACE is unix:PATH, tcp:HOST:PORT, vsock:PORT (serve) or vsock:CID:PORT (drive).
 // TLS is tls=CERTIFICATE,KEY,CA: both sides show certificates and check each other's, the server's for the
-// name "sandbox". A LINE is SERVICE/METHOD, a space and the request in protobuf's JSON; its answer is a line:
-// "OK" and the response in JSON, or the code's name and the message.
+// name "sandbox". A LINE is SERVICE/METHOD, a space and the request in protobuf's JSON or, without braces
+// around it, in its text format, which has packed messages of any type; its answer is a line: "OK" and the
+// response in JSON (in text format where JSON cannot), or the code's name and the message. The services of
+// containerd itself are known, too: it is a client of a daemon's.
 package main
 
 import (
