@@ -72,6 +72,33 @@ struct InProcessShimTests {
     }
   }
 
+  @Test("1,500 waits over one connection leave room for the kill that ends them")
+  func manyWaits() async {
+    await #expect(processExitsWith: .success) {
+      try await Self.run(FakeRuntime()) { runtime, shim in
+        try await shim.withClient { client in
+          let tasks = Tasks(caller: client)
+          try await Self.create("web", in: shim, runtime, tasks)
+          _ = try await tasks.start(.with { $0.id = "web" })
+          let statuses = try await withThrowingTaskGroup(of: UInt32.self) { group in
+            for _ in 0..<1500 {
+              group.addTask { try await tasks.wait(.with { $0.id = "web" }).exitStatus }
+            }
+            group.addTask {
+              _ = try await tasks.kill(
+                .with { ($0.id, $0.signal) = ("web", 9) },
+                options: RPCCallOptions(timeout: .seconds(30)))
+              return 137
+            }
+            return try await group.reduce(into: Set<UInt32>()) { $0.insert($1) }
+          }
+          #expect(statuses == [137])
+          _ = try await tasks.delete(.with { $0.id = "web" })
+        }
+      }
+    }
+  }
+
   private static func run(
     _ runtime: FakeRuntime, _ body: (FakeRuntime, InProcessShim) async throws -> Void
   ) async throws {

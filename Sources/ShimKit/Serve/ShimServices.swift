@@ -10,7 +10,12 @@ public struct ShimServices: RPCRegistrar, Sendable {
 
   /// - Parameter logger: where clients that do not speak ttrpc are logged.
   package init(logger: Logger? = nil) {
-    server = TTRPCServer(configuration: .init(logger: logger))
+    // containerd opens a connection for each task, and who shares one has a wait on its way for each: with
+    // the defaults a sandbox of 1,024 tasks would be mute, or refuse the next one's connection. What
+    // requests hold is bounded in bytes as ever.
+    server = TTRPCServer(
+      configuration: .init(
+        maximumInFlight: 16_384, maximumConnections: 16_384, logger: logger))
   }
 
   public mutating func register(
