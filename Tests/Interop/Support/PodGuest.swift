@@ -1,5 +1,7 @@
 import Glibc
+import HybridVsockTransport
 import LinuxSystem
+import NIOCore
 import ProcessSupervision
 import Testing
 import TransportCore
@@ -86,8 +88,21 @@ struct PodGuest: Sendable {
       try await machines.startDevices()
       try guest.machine.start()
       try await guest.machine.said("ready", within: .seconds(240))
+      for port in [shimPort, grpcPort] {
+        try await guest.untilListening(at: port, within: .seconds(120))
+      }
       try await body(guest)
     }
+  }
+
+  /// What serves in the guest has been started, and has no other way to say that it listens.
+  private func untilListening(at port: UInt32, within limit: Duration) async throws {
+    let connection = try await HybridVsockConnector().connect(
+      to: TransportAddress(place: .hybridVsock(path: machine.socket, port: port)),
+      options: ConnectOptions(timeout: limit, mode: .waitUntilReady())
+    ) { _ in }
+    // It was only to be there. A channel that is closed already is what is wanted.
+    try? await connection.channel.close().get()
   }
 
   /// Makes what is added to the guest's initial file system.
@@ -129,8 +144,6 @@ struct PodGuest: Sendable {
       echo
       sandbox-peer serve grpc vsock:\(grpcPort) &
       \(beside ?? "")
-      # Both have to listen.
-      sleep 1
       echo "guest: ready"
       while pidof containerd-shim-hawsepipe-v1 >/dev/null; do sleep 1; done
       echo "guest: our shim is gone"
